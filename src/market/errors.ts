@@ -1,0 +1,126 @@
+import { type ErrorDetails, HedgerowError } from "../protocol/errors.ts";
+
+/** Base of what the matching stage refuses. Codes begin with `Matching.`. */
+export class MatchingError extends HedgerowError {
+  constructor(rule: string, message: string, details: ErrorDetails) {
+    super(`Matching.${rule}`, message, details);
+  }
+}
+
+/** An order identity is used once: a second order may not take it, alive or dead (MAT-9). */
+export class DuplicateOrder extends MatchingError {
+  constructor(orderId: string) {
+    super("DuplicateOrder", `order ${orderId} is already known: give a new order a new id`, { orderId });
+  }
+}
+
+/** A cancel or replace names an order that does not rest in the book (MAT-10). */
+export class UnknownOrder extends MatchingError {
+  constructor(orderId: string) {
+    super("UnknownOrder", `order ${orderId} is not in the book: it never rested, or is filled or cancelled`, {
+      orderId,
+    });
+  }
+}
+
+/** Quantities are whole contracts, 1 to 2^31 - 1 (MAT-1). */
+export class BadQuantity extends MatchingError {
+  constructor(quantity: number) {
+    super("BadQuantity", `quantity is ${quantity}: give a whole number from 1 to 2147483647`, { quantity });
+  }
+}
+
+/** Prices are whole ticks that a double holds exactly (MAT-1). */
+export class BadPrice extends MatchingError {
+  constructor(price: number | bigint) {
+    super("BadPrice", `price ${price} is not a whole number of ticks within 2^53: give one that is`, { price });
+  }
+}
+
+/** A price in collateral units is no multiple of the tick. */
+export class OffTick extends MatchingError {
+  constructor(price: bigint, tick: bigint) {
+    super("OffTick", `price ${price} is not a multiple of the tick ${tick}: round it to a whole tick`, { price, tick });
+  }
+}
+
+/** A tick is a positive amount. */
+export class BadTick extends MatchingError {
+  constructor(tick: bigint) {
+    super("BadTick", `tick is ${tick}: give a positive number of collateral units`, { tick });
+  }
+}
+
+/** A price lies outside the price limits of the epoch (MAT-2). */
+export class OffLimits extends MatchingError {
+  constructor(priceTicks: number, down: number, up: number) {
+    super("OffLimits", `price of ${priceTicks} ticks is outside the price limits [${down}, ${up}]: stay inside`, {
+      priceTicks,
+      down,
+      up,
+    });
+  }
+}
+
+/** Post-only goes with GTC only, since the other two never rest (MAT-6). */
+export class PostOnlyNeverRests extends MatchingError {
+  constructor(orderId: string, timeInForce: string) {
+    super("PostOnlyNeverRests", `order ${orderId} is post-only and ${timeInForce}: post-only orders must be GTC`, {
+      orderId,
+      timeInForce,
+    });
+  }
+}
+
+/** A post-only order would take at once (MAT-6). */
+export class PostOnlyWouldTake extends MatchingError {
+  constructor(orderId: string, priceTicks: number, facing: number) {
+    super("PostOnlyWouldTake", `post-only order ${orderId} at ${priceTicks} meets ${facing}: quote behind that price`, {
+      orderId,
+      priceTicks,
+      facing,
+    });
+  }
+}
+
+/** A fill-or-kill order cannot be filled whole now (MAT-5). */
+export class NotFillable extends MatchingError {
+  constructor(orderId: string, quantity: number) {
+    super("NotFillable", `fill-or-kill order ${orderId} cannot trade all of ${quantity} now: it is not entered`, {
+      orderId,
+      quantity,
+    });
+  }
+}
+
+/** A replacement does not come after the revision in force, or leaves the revision's range (MAT-8). */
+export class BadRevision extends MatchingError {
+  constructor(orderId: string, revision: number, inForce: number, highest: number) {
+    super(
+      "BadRevision",
+      `order ${orderId} is at revision ${inForce} and got ${revision}: give a higher whole number, at most ${highest}`,
+      { orderId, revision, inForce, highest },
+    );
+  }
+}
+
+/** A replacement tries to turn a bid into an ask or back (MAT-8). */
+export class SideChanged extends MatchingError {
+  constructor(orderId: string, side: string) {
+    super(
+      "SideChanged",
+      `a replacement keeps the side, and order ${orderId} is a ${side}: cancel it and enter another`,
+      {
+        orderId,
+        side,
+      },
+    );
+  }
+}
+
+/** The sequencer numbered a command at or below the last one: a fault of the caller, never of a trader (MAT-11). */
+export class BadSequence extends MatchingError {
+  constructor(seq: number, lastSeq: number) {
+    super("BadSequence", `command number ${seq} does not follow ${lastSeq}: number commands upwards`, { seq, lastSeq });
+  }
+}
