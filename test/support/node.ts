@@ -1,0 +1,1 @@
+export { type LocalNode, startLocalNode as startNode } from "../../src/chain/localNode.ts";
