@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: GPL-3.0-only
+pragma solidity 0.8.37;
+
+import {Proof} from "../libraries/Proof.sol";
+import {
+    Action,
+    ClearingTerms,
+    Credit,
+    Epoch,
+    EpochMarket,
+    Fill,
+    MinuteVolume,
+    Phase,
+    RestingQuote,
+    Seat,
+    SignedOrder,
+    Skip,
+    Ticket,
+    TicketSums,
+    Transition
+} from "../libraries/Types.sol";
+
+/// @title Clearing house of a futures exchange whose accounts are shielded
+/// @notice Traders keep cash and positions in notes of a Merkle tree and prove, on each change, that they can pay at
+/// the worst price reachable before their next proof. Public sub-accounts (tickets) are funded from notes and traded
+/// on. Rule numbers refer to spec/.
+/// @dev Every amount is in collateral base units, every time in seconds, every position in whole contracts.
+interface IClearingHouse {
+    /// @notice Every public bucket, in collateral base units. Their sum is the token balance (spec CON-1).
+    struct Buckets {
+        int256 poolCash;
+        int256 ticketCash;
+        uint256 claims;
+        uint256 credits;
+        uint256 bonds;
+        uint256 fees;
+        uint256 owed;
+        int256 guarantyFund;
+    }
+
+    // ---------------------------------------------------------------- events
+
+    /// @notice Notes were inserted as one subtree; a zero leaf is a transition that was skipped.
+    event NotesAppended(uint256 indexed tree, uint256 startIndex, uint256[] leaves);
+    /// @notice A transition took effect. `epoch` is the epoch it was made in.
+    event Transitioned(
+        uint256 indexed nullifier,
+        Action indexed action,
+        uint32 epoch,
+        uint256 newNote,
+        uint256 seat,
+        int256 cashDelta,
+        uint256 slot,
+        int256 positionDelta
+    );
+    /// @notice A proven transition had no effect because the chain had moved on.
+    event TransitionSkipped(uint256 indexed nullifier, Action indexed action, Skip reason);
+    event SeatOpened(uint256 indexed ownerKey, uint32 epoch, uint128 bond);
+    event BondForfeited(uint256 indexed ownerKey, uint128 amount);
+    event CreditOpened(uint256 indexed creditId, address indexed key, address indexed depositor, uint128 amount);
+    event CreditRefundRequested(uint256 indexed creditId, uint64 refundableAt);
+    event CreditRefunded(uint256 indexed creditId, address indexed depositor, uint128 amount);
+    event TicketOpened(
+        bytes32 indexed ticketId,
+        address indexed sessionKey,
+        uint32 epoch,
+        uint8 slot,
+        int120 cash,
+        int32 position,
+        bool reduceOnly
+    );
+    event TicketClosed(bytes32 indexed ticketId, int120 cash, int32 position);
+    /// @notice A ticket left over from `epoch` was claimed at its default price.
+    event TicketClaimed(bytes32 indexed ticketId, uint32 epoch, uint128 claim);
+    event Filled(
+        bytes32 indexed makerTicket,
+        bytes32 indexed takerTicket,
+        uint64 seq,
+        uint32 n,
+        uint64 execTime,
+        uint8 slot,
+        bool takerBuys,
+        int88 price,
+        uint32 quantity,
+        uint256 makerFee,
+        uint256 takerFee
+    );
+    event BatchSubmitted(uint48 indexed batchNumber, uint32 epoch, bytes32 fillsHash, bytes32 logHead);
+    event EpochClosed(uint32 indexed epoch, int88[8] settlementPrice, uint8 expiring);
+    event SettlementPriced(uint32 indexed epoch, uint8 indexed slot, uint8 tier, int88 bid, int88 ask, int88 price);
+    event LeftOverTickets(uint32 indexed epoch, uint8 indexed slot, uint256 claims, int64 net, uint64 gross);
+    /// @notice The guaranty fund covered a gap of the pool at the opening of an epoch.
+    event WaterfallStep(uint32 indexed epoch, uint256 gap, uint256 fromFund);
+    event EpochOpened(uint32 indexed epoch, uint64 closingTime, uint256 root);
+    event Paid(address indexed to, uint256 amount);
+    /// @notice A payment failed and waits in `owed(to)`.
+    event Owed(address indexed to, uint256 amount);
+    event FundContributed(address indexed from, uint256 amount);
+
+    // ---------------------------------------------------------------- errors
+
+    error ZeroAmount();
+    error DepositTooLarge(uint256 balance, uint256 limit);
+    error UnsupportedToken(uint256 expected, uint256 received);
+    error InvalidTerms();
+    error NotOperator(address caller);
+    error WrongBatchNumber(uint48 expected, uint48 current);
+    error WrongPhase(Action action, Phase phase, bool windowPartB);
+    error RelayedOnly(Action action);
+    error DirectOnly(Action action);
+    error EnteringAfterLeaving(uint256 index);
+    error WrongRelayFee(uint256 given, uint256 required);
+    error UnknownRoot(uint256 tree, uint256 root);
+    error SlotOutOfRange(uint256 slot);
+    error MarketNotListed(uint256 slot);
+    error AmountOutOfRange(int256 amount);
+    error PositionOutOfRange(int256 position);
+    error SeatRequired(Action action);
+    error SeatNotAllowed(Action action);
+    error OwnerKeyUsed(uint256 ownerKey);
+    error NotInDefault(uint256 ownerKey, uint32 defaultEpoch, uint32 epoch);
+    error NewNoteNotEmpty(uint256 newNote, uint256 zeroNote);
+    error ZeroRecipient();
+    error WrongSigner(address signer, address required);
+    error TicketCount(uint256 count);
+    error TicketInsolvent(uint256 index, int256 equity);
+    error ClosingOnly(uint256 slot);
+    error TreeReserved(uint256 nextIndex, uint256 limit);
+    error NotApplied(Skip reason);
+
+    error UnknownTicket(bytes32 ticketId);
+    error TicketNotTradable(bytes32 ticketId, uint32 ticketEpoch, uint48 openedInBatch);
+    error SameTicket(bytes32 ticketId);
+    error SameSide();
+    error DifferentMarkets(uint8 makerSlot, uint8 takerSlot);
+    error NotCrossing(int88 buyPrice, int88 sellPrice);
+    error NotMakerPrice(int88 price, int88 makerPrice);
+    error OffLimits(int88 price, int256 down, int256 up);
+    error OffTick(int88 price, uint80 tick);
+    error QuantityOutOfRange(uint32 quantity);
+    error Overfilled(bytes32 ticketId, uint64 clientId, uint256 filled, uint32 quantity);
+    error Superseded(bytes32 ticketId, uint64 clientId, uint8 revision, uint8 newest);
+    error ZeroClientId(bytes32 ticketId);
+    error OrderExpired(bytes32 ticketId, uint64 expiry, uint64 execTime);
+    error MakerCannotRest(bytes32 ticketId);
+    error PostOnlyTakes(bytes32 ticketId);
+    error FillOutOfOrder(uint64 seq, uint32 n, uint64 lastSeq, uint32 lastN);
+    error ExecTimeOutOfRange(uint64 execTime, uint64 earliest, uint64 latest);
+    error PriorityAfterFill(uint64 makerPrioritySeq, uint64 seq);
+    error TicketBelowMargin(bytes32 ticketId, int256 equity);
+    error NotReducing(bytes32 ticketId, int256 position, int256 newPosition);
+    error FillsOutsideTrading();
+
+    error TooEarly(uint256 earliest, uint256 time);
+    error BlocksMissing(uint256 earliest, uint256 blockNumber);
+    error NotInPhase(Phase phase);
+    error QuotesOnlyByOperator();
+    error QuoteNotSorted(bytes32 ticketId, uint64 clientId);
+    error QuoteMismatch(bytes32 ticketId);
+    error CreditNotOpen(uint256 creditId);
+    error NotDepositor(uint256 creditId, address caller);
+    error NothingOwed(address to);
+    error NothingToForfeit(uint256 ownerKey);
+
+    // ---------------------------------------------------------------- traders
+
+    /// @notice Takes `amount` as a credit that the holder of `key` can absorb into any account with a fund transition.
+    /// @param amount Collateral base units, not zero; the contract's balance stays below 2^119.
+    /// @param key Address of the credit key, derived from the trader's spending key.
+    /// @return creditId Number of the credit, to be named in the fund transition.
+    function deposit(uint128 amount, address key) external returns (uint256 creditId);
+
+    /// @notice Asks for an unspent credit back; refundCredit pays it after the refund delay.
+    function requestCreditRefund(uint256 creditId) external;
+
+    /// @notice Pays an unspent credit back to its depositor, once its delay is over.
+    function refundCredit(uint256 creditId) external;
+
+    /// @notice Opens a seat: takes the bond from the caller and appends the empty note of `ownerKey`.
+    /// @param ownerKey H(TAG_OWNER, sk); usable once, ever.
+    function openSeat(uint256 ownerKey) external;
+
+    /// @notice Submits transitions directly, without relay fee: all of the settlement window's, and in Trading those
+    /// that cannot race a batch (wake, rejoin, exit, and closing a sleeping seat).
+    /// @dev Reverts with NotApplied where a batch would skip.
+    function submitTransitions(Transition[] calldata transitions, Proof[] calldata proofs) external;
+
+    /// @notice Pays what an earlier failed payment left for `to`.
+    function collectOwed(address to) external;
+
+    // ---------------------------------------------------------------- operator
+
+    /// @notice Verifies all proofs at once, then applies entering transitions, fills, and leaving transitions.
+    /// @param expectedBatchNumber Must be the next number: fences a deposed leader and a double post.
+    /// @param logHead Head of the operator's hash-chained log after this batch.
+    function submitBatch(
+        uint48 expectedBatchNumber,
+        Transition[] calldata transitions,
+        Proof[] calldata proofs,
+        SignedOrder[] calldata orders,
+        Fill[] calldata fills,
+        bytes32 logHead
+    ) external;
+
+    /// @notice Pays the collected relay and fill fees.
+    function collectFees(address to) external;
+
+    // ---------------------------------------------------------------- clearing cycle
+
+    /// @notice Ends Trading: the operator from closingTime, anybody from closingTime + settleGrace.
+    /// @param quotes The operator's attestation of what rested through the settlement window (spec SET-4).
+    function closeEpoch(RestingQuote[] calldata quotes) external;
+
+    /// @notice Ends the settlement window after its seconds and its blocks have passed. Anybody.
+    function openEpoch() external;
+
+    /// @notice Moves the bond of a seat in default beyond the grace epochs to the guaranty fund. Anybody.
+    function forfeitBond(uint256 ownerKey) external;
+
+    /// @notice Adds the caller's tokens to the guaranty fund.
+    function contributeToFund(uint128 amount) external;
+
+    // ---------------------------------------------------------------- views
+
+    function buckets() external view returns (Buckets memory);
+    /// @notice Per market: net position of the pool, of the open tickets (with cash and gross) and of the fund.
+    function openPositions()
+        external
+        view
+        returns (int64[8] memory pool, TicketSums[8] memory tickets, int64[8] memory fund);
+    /// @notice Pool cash plus the pool's worst value inside the price limits; negative means a hole (spec CON-3).
+    function poolCover() external view returns (int256);
+    function clock() external view returns (uint32 epoch, Phase phase, uint48 nextBatchNumber, uint64 lastSeq, uint32 lastN);
+    /// @notice The terms the clearing house was deployed with.
+    function clearingTerms() external view returns (ClearingTerms memory);
+    function epochOf(uint32 epoch) external view returns (Epoch memory);
+    function marketOf(uint32 epoch, uint8 slot) external view returns (EpochMarket memory);
+    function seatOf(uint256 ownerKey) external view returns (Seat memory);
+    function creditOf(uint256 creditId) external view returns (Credit memory);
+    function ticketOf(bytes32 ticketId) external view returns (Ticket memory);
+    /// @notice Filled quantity and newest settled revision of an order.
+    function orderOf(bytes32 ticketId, uint64 clientId) external view returns (uint32 filled, uint8 revision);
+    function isSpent(uint256 nullifier) external view returns (bool);
+    function isRoot(uint256 tree, uint256 root) external view returns (bool);
+    function treeOf(uint256 tree) external view returns (uint256 nextIndex, uint256 root);
+    function owedTo(address to) external view returns (uint256);
+    function batchRecord(uint48 batchNumber) external view returns (bytes32 fillsHash, bytes32 logHead);
+    function minuteVolumes(uint32 epoch, uint8 slot) external view returns (MinuteVolume[] memory);
+}

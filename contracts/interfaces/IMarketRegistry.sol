@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: GPL-3.0-only
+pragma solidity 0.8.37;
+
+import {MarketTerms} from "../libraries/Types.sol";
+
+/// @title Published terms of the markets and the operator's address
+/// @notice Governance schedules; nothing takes effect before the delay is over, and the clearing house reads it at the
+/// close of an epoch only (spec GOV-1 to GOV-5).
+interface IMarketRegistry {
+    event MarketScheduled(uint8 indexed slot, MarketTerms terms, uint64 effectiveAt);
+    event OperatorScheduled(address indexed operator, uint64 effectiveAt);
+
+    error SlotOutOfRange(uint256 slot);
+    error TickZero();
+    error NotWholeTicks(uint256 amount, uint256 tick);
+    error PriceNotWholeTicks(int256 price, uint256 tick);
+    error MarginsOutOfOrder(uint256 priceLimit, uint256 closeOutFee, uint256 maintenanceMargin, uint256 initialMargin);
+    error CloseOutFeeBelowLimit(uint256 closeOutFee, uint256 priceLimit);
+    error StepTooLarge(uint256 runningCloseOutFee, uint256 newPriceLimit, uint256 newInitialMargin);
+    error VolumeZero();
+    error AlreadyExpired(uint64 lastTradingTime);
+    error SameContractOtherTick(bytes32 contractId);
+    error ZeroOperator();
+
+    /// @notice Publishes the terms of a slot from now + delay on. A slot without terms has a zero contractId.
+    /// @dev Terms of a running contract may change by one step only: limit' <= closeOutFee <= initial', so that
+    /// dropping out at a day's end is never a free option and the default price stays payable.
+    function scheduleMarket(uint8 slot, MarketTerms calldata terms) external;
+
+    /// @notice Names another operator from now + delay on.
+    function scheduleOperator(address operator) external;
+
+    /// @notice Terms in force for a slot.
+    function termsOf(uint8 slot) external view returns (MarketTerms memory);
+
+    /// @notice Operator in force.
+    function operator() external view returns (address);
+}

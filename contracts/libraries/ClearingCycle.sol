@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: GPL-3.0-only
+pragma solidity 0.8.37;
+
+import {IClearingHouse} from "../interfaces/IClearingHouse.sol";
+import {IMarketRegistry} from "../interfaces/IMarketRegistry.sol";
+import {State, StateMath} from "./ClearingState.sol";
+import {Margin} from "./Margin.sol";
+import {SettlementPrice} from "./SettlementPrice.sol";
+import {Signatures} from "./Signatures.sol";
+import {
+    Epoch,
+    EpochMarket,
+    MARKETS,
+    MarketTerms,
+    MinuteVolume,
+    OrderState,
+    Phase,
+    RestingQuote,
+    Side,
+    SignedOrder,
+    Ticket,
+    TicketSums,
+    TimeInForce
+} from "./Types.sol";
+
+// The clearing cycle: Trading -> close -> Window -> open -> Trading. Linked, not inlined, for its size.
+library ClearingCycle {
+    using StateMath for State;
+    using StateMath for EpochMarket;
+
+    // Days of one contract whose mean settles it at its end.
+    uint32 private constant FINAL_DAYS = 3;
+
+    // Opens the first epoch with the registry's terms.
+    function start(State storage s, IMarketRegistry registry) public {
+        s.epoch = 1;
+        for (uint8 slot = 0; slot < MARKETS; slot++) _list(s, 1, slot, registry.termsOf(slot));
+        _beginTrading(s);
+    }
+
+    // Prices the day and freezes the next epoch's limits and bands around it.
+    function close(
+        State storage s,
+        IMarketRegistry registry,
+        bytes32 domainSeparator,
+        RestingQuote[] calldata quotes,
+        bool byOperator
+    ) public {
+        if (s.phase != Phase.Trading) revert IClearingHouse.NotInPhase(Phase.Trading);
+        Epoch storage epoch = s.epochs[s.epoch];
+        uint256 earliest = epoch.closingTime + (byOperator ? 0 : s.terms.settleGrace);
+        if (block.timestamp < earliest) revert IClearingHouse.TooEarly(earliest, block.timestamp);
+        if (!byOperator && quotes.length > 0) revert IClearingHouse.QuotesOnlyByOperator();
+
+        (int256[8] memory bids, int256[8] memory asks) = _restingQuotes(s, domainSeparator, quotes);
+        int88[8] memory prices;
+        uint8 expiring;
+        for (uint8 slot = 0; slot < MARKETS; slot++) {
+            EpochMarket storage market = s.markets[s.epoch][slot];
+            if (market.listed) {
+                _settle(s, market, slot, bids[slot], asks[slot]);
+                prices[slot] = market.settlementPrice;
+                if (market.expired) expiring |= uint8(1 << slot);
+            }
+            _rollOver(s, slot, registry.termsOf(slot));
+        }
+        epoch.closedAt = uint64(block.timestamp);
+        epoch.closedBlock = uint64(block.number);
+        s.phase = Phase.Window;
+        emit IClearingHouse.EpochClosed(s.epoch, prices, expiring);
+    }
+
+    // Ends the window: books what was left over, covers a gap of the pool and begins the next trading day.
+    function open(State storage s) public {
+        if (s.phase != Phase.Window) revert IClearingHouse.NotInPhase(Phase.Window);
+        Epoch storage epoch = s.epochs[s.epoch];
+        uint256 earliest = uint256(epoch.closedAt) + s.terms.windowA + s.terms.windowB;
+        if (block.timestamp < earliest) revert IClearingHouse.TooEarly(earliest, block.timestamp);
+        uint256 earliestBlock = uint256(epoch.closedBlock) + s.terms.windowBlocks;
+        if (block.number < earliestBlock) revert IClearingHouse.BlocksMissing(earliestBlock, block.number);
+
+        for (uint8 slot = 0; slot < MARKETS; slot++) {
+            EpochMarket storage market = s.markets[s.epoch][slot];
+            if (!market.listed) continue;
+            _bookLeftOver(s, market, slot);
+            if (market.expired) _expire(s, market, slot);
+        }
+        s.epoch++;
+        _beginTrading(s);
+        _coverGap(s);
+    }
+
+    function _beginTrading(State storage s) private {
+        Epoch storage epoch = s.epochs[s.epoch];
+        epoch.openedAt = uint64(block.timestamp);
+        epoch.closingTime = uint64(block.timestamp) + s.terms.tradingTime;
+        s.phase = Phase.Trading;
+        // Roots from before this moment stay unknown: a first action proven under one would hide among few.
+        uint256 root = s.newestRoot[s.epoch];
+        if (root != 0) s.roots[s.epoch][root] = true;
+        emit IClearingHouse.EpochOpened(s.epoch, epoch.closingTime, root);
+    }
+
+    // ---------------------------------------------------------------- close
+
+    function _settle(State storage s, EpochMarket storage market, uint8 slot, int256 bid, int256 ask) private {
+        MinuteVolume[] storage volumes = s.volumes[s.epoch][slot];
+        uint64 windowStart = s.epochs[s.epoch].closingTime - s.terms.settlementWindow;
+        int256 down = int256(market.centre) - int256(uint256(market.priceLimit));
+        int256 up = int256(market.centre) + int256(uint256(market.priceLimit));
+        bid = SettlementPrice.clamp(bid, down, up);
+        ask = SettlementPrice.clamp(ask, down, up);
+        if (bid > ask) (bid, ask) = (down, up);
+
+        (uint8 tier, int256 price) = SettlementPrice.tierPrice(market, volumes, windowStart);
+        if (tier > 1) price = SettlementPrice.clamp(price, bid, ask);
+        price = SettlementPrice.clamp(price, down, up);
+        market.settlementPrice = int88(price);
+        emit IClearingHouse.SettlementPriced(s.epoch, slot, tier, int88(bid), int88(ask), int88(price));
+        if (market.lastTradingTime <= s.epochs[s.epoch].closingTime) _settleFinally(s, market, slot, down, up);
+    }
+
+    // At the end of a contract the mean of its last daily prices counts; one that the limits cut off does not end it.
+    function _settleFinally(State storage s, EpochMarket storage market, uint8 slot, int256 down, int256 up) private {
+        int256 sum;
+        uint256 count;
+        for (uint32 back = 0; back < FINAL_DAYS && back < s.epoch; back++) {
+            EpochMarket storage day = s.markets[s.epoch - back][slot];
+            if (day.contractId != market.contractId) break;
+            sum += day.settlementPrice;
+            count++;
+        }
+        int256 mean = SettlementPrice.roundToTick(sum, count, int256(uint256(market.tick)), market.centre);
+        market.settlementPrice = int88(SettlementPrice.clamp(mean, down, up));
+        market.expired = mean >= down && mean <= up;
+    }
+
+    // The attested best prices at which the minimum volume rested; a side without attestation is open.
+    function _restingQuotes(
+        State storage s,
+        bytes32 domainSeparator,
+        RestingQuote[] calldata quotes
+    ) private view returns (int256[8] memory bids, int256[8] memory asks) {
+        for (uint256 slot = 0; slot < MARKETS; slot++) (bids[slot], asks[slot]) = (type(int88).min, type(int88).max);
+        for (uint256 i = 0; i < quotes.length; i++) {
+            uint8 slot = quotes[i].slot;
+            if (slot >= MARKETS) revert IClearingHouse.SlotOutOfRange(slot);
+            if (quotes[i].bids.length > 0) bids[slot] = _worst(s, domainSeparator, slot, Side.Buy, quotes[i].bids);
+            if (quotes[i].asks.length > 0) asks[slot] = _worst(s, domainSeparator, slot, Side.Sell, quotes[i].asks);
+        }
+    }
+
+    function _worst(
+        State storage s,
+        bytes32 domainSeparator,
+        uint8 slot,
+        Side side,
+        SignedOrder[] calldata orders
+    ) private view returns (int256 worst) {
+        EpochMarket storage market = s.markets[s.epoch][slot];
+        uint256 volume;
+        worst = orders[0].limitPrice;
+        for (uint256 i = 0; i < orders.length; i++) {
+            SignedOrder calldata order = orders[i];
+            if (i > 0 && !_sortedBefore(orders[i - 1], order)) {
+                revert IClearingHouse.QuoteNotSorted(order.ticketId, order.clientId);
+            }
+            Ticket storage ticket = s.tickets[order.ticketId];
+            if (
+                ticket.epoch != s.epoch ||
+                ticket.slot != slot ||
+                order.side != side ||
+                order.timeInForce != TimeInForce.GoodTillCancelled ||
+                order.expiry < s.epochs[s.epoch].closingTime ||
+                order.limitPrice % int256(uint256(market.tick)) != 0
+            ) revert IClearingHouse.QuoteMismatch(order.ticketId);
+            Signatures.requireOrder(domainSeparator, ticket.sessionKey, order);
+            volume += _remaining(s, ticket, order);
+            bool lower = order.limitPrice < worst;
+            if (lower == (side == Side.Buy)) worst = order.limitPrice;
+        }
+        if (volume < market.minimumVolume) return side == Side.Buy ? type(int88).min : type(int88).max;
+    }
+
+    function _sortedBefore(SignedOrder calldata a, SignedOrder calldata b) private pure returns (bool) {
+        return a.ticketId < b.ticketId || (a.ticketId == b.ticketId && a.clientId < b.clientId);
+    }
+
+    function _remaining(
+        State storage s,
+        Ticket storage ticket,
+        SignedOrder calldata order
+    ) private view returns (uint256) {
+        OrderState memory state = ticket.clientId == order.clientId
+            ? OrderState(ticket.filled, ticket.revision)
+            : s.laterOrders[order.ticketId][order.clientId];
+        bool live = order.revision >= state.revision && order.quantity > state.filled;
+        return live ? order.quantity - state.filled : 0;
+    }
+
+    // Carries a contract into the next epoch around its settlement price, or lists a new one in a free slot.
+    function _rollOver(State storage s, uint8 slot, MarketTerms memory terms) private {
+        EpochMarket storage market = s.markets[s.epoch][slot];
+        if (!market.listed || market.expired) {
+            if (terms.contractId != market.contractId && terms.lastTradingTime > block.timestamp) {
+                _list(s, s.epoch + 1, slot, terms);
+            }
+            return;
+        }
+        EpochMarket storage next = s.markets[s.epoch + 1][slot];
+        if (terms.contractId == market.contractId) {
+            _list(s, s.epoch + 1, slot, terms);
+        } else {
+            next.contractId = market.contractId;
+            next.listed = true;
+            next.priceLimit = market.priceLimit;
+            next.maintenanceMargin = market.maintenanceMargin;
+            next.initialMargin = market.initialMargin;
+            next.closeOutFee = market.closeOutFee;
+            next.tick = market.tick;
+            next.fillFee = market.fillFee;
+            next.minimumVolume = market.minimumVolume;
+            next.minimumMinutes = market.minimumMinutes;
+            next.lastTradingTime = market.lastTradingTime;
+        }
+        next.centre = market.settlementPrice;
+        next.closingOnly = market.lastTradingTime <= s.epochs[s.epoch].closingTime;
+    }
+
+    function _list(State storage s, uint32 epoch, uint8 slot, MarketTerms memory terms) private {
+        if (terms.contractId == 0) return;
+        s.markets[epoch][slot] = EpochMarket({
+            contractId: terms.contractId,
+            centre: terms.listingPrice,
+            priceLimit: terms.priceLimit,
+            maintenanceMargin: terms.maintenanceMargin,
+            listed: true,
+            initialMargin: terms.initialMargin,
+            closeOutFee: terms.closeOutFee,
+            tick: terms.tick,
+            minimumMinutes: terms.minimumMinutes,
+            fillFee: terms.fillFee,
+            minimumVolume: terms.minimumVolume,
+            settlementPrice: 0,
+            expired: false,
+            closingOnly: false,
+            lastTradingTime: terms.lastTradingTime
+        });
+    }
+
+    // ---------------------------------------------------------------- open
+
+    // Tickets left open are closed at the default price from their running sums: no loop over tickets.
+    function _bookLeftOver(State storage s, EpochMarket storage market, uint8 slot) private {
+        TicketSums memory sums = s.ticketSums[slot];
+        if (sums.cash == 0 && sums.gross == 0) return;
+        int256 atSettlement = int256(sums.net) * market.settlementPrice;
+        int256 fees = int256(uint256(sums.gross) * market.feeAtDefault());
+        int256 claims = int256(sums.cash) + atSettlement - fees;
+        s.claims += uint256(claims);
+        s.guarantyFund += fees - atSettlement;
+        s.fundPosition[slot] += sums.net;
+        delete s.ticketSums[slot];
+        emit IClearingHouse.LeftOverTickets(s.epoch, slot, uint256(claims), sums.net, sums.gross);
+    }
+
+    // An expired contract becomes cash everywhere; what the notes did at renewal the turnstile does here.
+    function _expire(State storage s, EpochMarket storage market, uint8 slot) private {
+        s.poolCash += int256(s.poolPosition[slot]) * market.settlementPrice;
+        s.guarantyFund += int256(s.fundPosition[slot]) * market.settlementPrice;
+        s.poolPosition[slot] = 0;
+        s.fundPosition[slot] = 0;
+    }
+
+    // The guaranty fund fills a hole of the pool as far as it can itself pay at the worst price.
+    function _coverGap(State storage s) private {
+        int256 cover = s.poolCover();
+        if (cover >= 0) return;
+        int256 available = s.guarantyFund;
+        for (uint256 slot = 0; slot < MARKETS; slot++) {
+            EpochMarket storage market = s.markets[s.epoch][slot];
+            available = Margin.equity(available, s.fundPosition[slot], market.centre, market.priceLimit);
+        }
+        int256 paid = available < -cover ? available : -cover;
+        if (paid < 0) paid = 0;
+        s.guarantyFund -= paid;
+        s.poolCash += paid;
+        emit IClearingHouse.WaterfallStep(s.epoch, uint256(-cover), uint256(paid));
+    }
+}

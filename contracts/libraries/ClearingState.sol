@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: GPL-3.0-only
+pragma solidity 0.8.37;
+
+import {Margin} from "./Margin.sol";
+import {NoteTree} from "./NoteTree.sol";
+import {
+    ClearingTerms,
+    Credit,
+    Epoch,
+    EpochMarket,
+    MARKETS,
+    MinuteVolume,
+    OrderState,
+    Phase,
+    Seat,
+    Ticket,
+    TicketSums
+} from "./Types.sol";
+
+// Number of the sleepers' tree; the tree of epoch e has number e.
+uint256 constant SLEEPERS = 1 << 32;
+
+// Everything the clearing house remembers, in one struct so that linked libraries can work on it.
+struct State {
+    ClearingTerms terms;
+    // where the day stands
+    uint32 epoch;
+    Phase phase;
+    uint48 lastBatch;
+    uint64 lastSeq;
+    uint32 lastN;
+    uint64 lastExecTime;
+    // public buckets; poolCash and poolPosition are the turnstile of the shielded accounts
+    int256 poolCash;
+    uint256 claims;
+    uint256 credits;
+    uint256 bonds;
+    uint256 fees;
+    uint256 owed;
+    int256 guarantyFund;
+    int64[8] poolPosition;
+    int64[8] fundPosition;
+    TicketSums[8] ticketSums;
+    // records
+    uint256 creditCount;
+    mapping(uint32 epoch => Epoch) epochs;
+    mapping(uint32 epoch => EpochMarket[8]) markets;
+    mapping(uint32 epoch => mapping(uint256 slot => MinuteVolume[])) volumes;
+    mapping(uint256 tree => NoteTree.Tree) trees;
+    mapping(uint256 tree => uint256 root) newestRoot;
+    mapping(uint256 tree => mapping(uint256 root => bool)) roots;
+    mapping(uint256 nullifier => bool) spent;
+    mapping(uint256 ownerKey => Seat) seats;
+    mapping(uint256 creditId => Credit) creditOf;
+    mapping(bytes32 ticketId => Ticket) tickets;
+    mapping(bytes32 ticketId => mapping(uint64 clientId => OrderState)) laterOrders;
+    mapping(address to => uint256) owedTo;
+    mapping(uint48 batchNumber => bytes32) fillsHash;
+    mapping(uint48 batchNumber => bytes32) logHead;
+}
+
+library StateMath {
+    // Pool cash plus the pool's worst value: inside the limits in Trading, at the settlement prices in the Window.
+    function poolCover(State storage s) internal view returns (int256 cover) {
+        cover = s.poolCash;
+        for (uint256 slot = 0; slot < MARKETS; slot++) {
+            int256 position = s.poolPosition[slot];
+            if (position == 0) continue;
+            EpochMarket storage market = s.markets[s.epoch][slot];
+            cover = s.phase == Phase.Trading
+                ? Margin.equity(cover, position, market.centre, market.priceLimit)
+                : cover + position * market.settlementPrice;
+        }
+    }
+
+    // Half-width at which a position of `market` is closed by default: nothing where the contract expired.
+    function feeAtDefault(EpochMarket storage market) internal view returns (uint256) {
+        return market.expired ? 0 : market.closeOutFee;
+    }
+}

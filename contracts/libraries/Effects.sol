@@ -1,0 +1,357 @@
+// SPDX-License-Identifier: GPL-3.0-only
+pragma solidity 0.8.37;
+
+import {IClearingHouse} from "../interfaces/IClearingHouse.sol";
+import {State, StateMath} from "./ClearingState.sol";
+import {Margin} from "./Margin.sol";
+import {Notes} from "./Notes.sol";
+import {Signatures} from "./Signatures.sol";
+import {
+    Action,
+    ClaimTicketFields,
+    CloseSeatFields,
+    CloseTicketFields,
+    Credit,
+    Delta,
+    EpochMarket,
+    ExitFields,
+    FundFields,
+    OpenTicketFields,
+    RejoinFields,
+    Seat,
+    SeatFields,
+    SeatStatus,
+    Skip,
+    Ticket,
+    TicketOpening,
+    TicketSums,
+    Transition,
+    WithdrawFields
+} from "./Types.sol";
+
+// What each proven action does to the public state. A transition that the chain has overtaken has no effect and says
+// why; in a batch it is skipped, sent directly it reverts.
+library Effects {
+    using StateMath for State;
+    using StateMath for EpochMarket;
+
+    struct Payout {
+        address to;
+        uint256 amount;
+    }
+
+    // What applying a list of transitions leaves to be done: notes per destination tree, payments, a bond to collect.
+    struct Outcome {
+        uint256[] current;
+        uint256[] next;
+        uint256[] sleepers;
+        Payout[] payouts;
+        uint256 currentCount;
+        uint256 nextCount;
+        uint256 sleepersCount;
+        uint256 payoutCount;
+        uint256 bondDue;
+        bool entering;
+    }
+
+    function newOutcome(uint256 count) internal pure returns (Outcome memory outcome) {
+        outcome.current = new uint256[](count);
+        outcome.next = new uint256[](count);
+        outcome.sleepers = new uint256[](count);
+        outcome.payouts = new Payout[](count);
+    }
+
+    // Applies a proven transition with its proven public change. A skipped one leaves a zero leaf.
+    function applyProven(
+        State storage s,
+        Transition calldata t,
+        Delta memory delta,
+        bytes32 domainSeparator,
+        Outcome memory outcome
+    ) internal returns (Skip skip) {
+        skip = s.spent[t.nullifier] ? Skip.NullifierSpent : _effect(s, t, delta, domainSeparator, outcome);
+        if (skip == Skip.None) {
+            s.spent[t.nullifier] = true;
+            emit IClearingHouse.Transitioned(
+                t.nullifier,
+                t.action,
+                s.epoch,
+                t.newNote,
+                t.seat,
+                delta.cashDelta,
+                delta.slot,
+                delta.positionDelta
+            );
+        } else {
+            emit IClearingHouse.TransitionSkipped(t.nullifier, t.action, skip);
+        }
+        uint256 leaf = skip == Skip.None ? t.newNote : 0;
+        if (t.action == Action.Sleep) outcome.sleepers[outcome.sleepersCount++] = leaf;
+        else if (t.action == Action.Renew) outcome.next[outcome.nextCount++] = leaf;
+        else if (t.action < Action.Exit) outcome.current[outcome.currentCount++] = leaf;
+        outcome.entering = outcome.entering || t.action <= Action.Rejoin;
+    }
+
+    function _effect(
+        State storage s,
+        Transition calldata t,
+        Delta memory delta,
+        bytes32 domainSeparator,
+        Outcome memory outcome
+    ) private returns (Skip) {
+        Action action = t.action;
+        if (action == Action.Fund) return _fund(s, t, domainSeparator);
+        if (action == Action.OpenTicket) return _openTicket(s, t, delta);
+        if (action == Action.CloseTicket) return _closeTicket(s, t, domainSeparator);
+        if (action == Action.ClaimTicket) return _claimTicket(s, t, domainSeparator);
+        if (action == Action.Withdraw) return _withdraw(s, t, delta, outcome);
+        if (action == Action.Renew) return _renew(s, t);
+        if (action == Action.Sleep) return _sleep(s, t);
+        if (action == Action.Wake) return _wake(s, t);
+        if (action == Action.Rejoin) return _rejoin(s, t, outcome);
+        if (action == Action.Exit) return _exit(s, t, outcome);
+        return _closeSeat(s, t, outcome);
+    }
+
+    function _fund(State storage s, Transition calldata t, bytes32 domainSeparator) private returns (Skip) {
+        FundFields memory f = abi.decode(t.fields, (FundFields));
+        Credit storage credit = s.creditOf[f.creditId];
+        if (credit.amount == 0 || credit.spent || credit.amount != f.amount) return Skip.CreditUnavailable;
+        Signatures.requireRelease(
+            domainSeparator,
+            credit.key,
+            t,
+            bytes32(f.creditId),
+            int256(uint256(f.amount)),
+            0
+        );
+        credit.spent = true;
+        s.credits -= f.amount;
+        s.fees += f.relayFee;
+        s.poolCash += int256(uint256(f.amount)) - int256(uint256(f.relayFee));
+        return Skip.None;
+    }
+
+    function _openTicket(State storage s, Transition calldata t, Delta memory delta) private returns (Skip) {
+        OpenTicketFields memory f = abi.decode(t.fields, (OpenTicketFields));
+        TicketSums memory sums = s.ticketSums[f.slot];
+        for (uint256 i = 0; i < f.tickets.length; i++) {
+            sums.cash += f.tickets[i].cash;
+            sums.net += f.tickets[i].position;
+            sums.gross += uint64(Margin.magnitude(f.tickets[i].position));
+        }
+        s.poolCash += delta.cashDelta;
+        s.poolPosition[f.slot] += int64(delta.positionDelta);
+        if (s.poolCover() < 0) {
+            s.poolCash -= delta.cashDelta;
+            s.poolPosition[f.slot] -= int64(delta.positionDelta);
+            return Skip.PoolShort;
+        }
+        s.ticketSums[f.slot] = sums;
+        s.fees += f.relayFee;
+        s.epochs[s.epoch].openTickets += uint32(f.tickets.length);
+        for (uint256 i = 0; i < f.tickets.length; i++) {
+            TicketOpening memory opening = f.tickets[i];
+            bytes32 ticketId = keccak256(abi.encode(t.nullifier, i));
+            s.tickets[ticketId] = Ticket({
+                sessionKey: opening.sessionKey,
+                epoch: s.epoch,
+                slot: f.slot,
+                reduceOnly: opening.reduceOnly,
+                openedInBatch: s.lastBatch,
+                cash: opening.cash,
+                position: opening.position,
+                clientId: 0,
+                filled: 0,
+                revision: 0
+            });
+            emit IClearingHouse.TicketOpened(
+                ticketId,
+                opening.sessionKey,
+                s.epoch,
+                f.slot,
+                opening.cash,
+                opening.position,
+                opening.reduceOnly
+            );
+        }
+        return Skip.None;
+    }
+
+    function _closeTicket(State storage s, Transition calldata t, bytes32 domainSeparator) private returns (Skip) {
+        CloseTicketFields memory f = abi.decode(t.fields, (CloseTicketFields));
+        Ticket memory ticket = s.tickets[f.ticketId];
+        if (
+            ticket.epoch != s.epoch ||
+            ticket.slot != f.slot ||
+            ticket.cash != f.cash ||
+            ticket.position != f.position
+        ) return Skip.TicketUnavailable;
+        Signatures.requireRelease(domainSeparator, ticket.sessionKey, t, f.ticketId, f.cash, f.position);
+        delete s.tickets[f.ticketId];
+        s.epochs[s.epoch].openTickets--;
+        TicketSums storage sums = s.ticketSums[f.slot];
+        sums.cash -= f.cash;
+        sums.net -= f.position;
+        sums.gross -= uint64(Margin.magnitude(f.position));
+        s.fees += f.relayFee;
+        s.poolCash += int256(f.cash) - int256(uint256(f.relayFee));
+        s.poolPosition[f.slot] += f.position;
+        emit IClearingHouse.TicketClosed(f.ticketId, f.cash, f.position);
+        return Skip.None;
+    }
+
+    function _claimTicket(State storage s, Transition calldata t, bytes32 domainSeparator) private returns (Skip) {
+        ClaimTicketFields memory f = abi.decode(t.fields, (ClaimTicketFields));
+        Ticket memory ticket = s.tickets[f.ticketId];
+        if (ticket.epoch == 0 || ticket.epoch >= s.epoch) return Skip.TicketUnavailable;
+        EpochMarket storage market = s.markets[ticket.epoch][ticket.slot];
+        int256 claim = Margin.equity(ticket.cash, ticket.position, market.settlementPrice, market.feeAtDefault());
+        if (claim != int256(uint256(f.claim))) return Skip.TicketUnavailable;
+        Signatures.requireRelease(domainSeparator, ticket.sessionKey, t, f.ticketId, claim, 0);
+        delete s.tickets[f.ticketId];
+        s.claims -= f.claim;
+        s.fees += f.relayFee;
+        s.poolCash += claim - int256(uint256(f.relayFee));
+        emit IClearingHouse.TicketClaimed(f.ticketId, ticket.epoch, f.claim);
+        return Skip.None;
+    }
+
+    function _withdraw(
+        State storage s,
+        Transition calldata t,
+        Delta memory delta,
+        Outcome memory outcome
+    ) private returns (Skip) {
+        WithdrawFields memory f = abi.decode(t.fields, (WithdrawFields));
+        s.poolCash += delta.cashDelta;
+        if (s.poolCover() < 0) {
+            s.poolCash -= delta.cashDelta;
+            return Skip.PoolShort;
+        }
+        s.fees += f.relayFee;
+        outcome.payouts[outcome.payoutCount++] = Payout(f.to, f.amount);
+        return Skip.None;
+    }
+
+    function _renew(State storage s, Transition calldata t) private returns (Skip) {
+        if (!_isLive(s, t.seat)) return Skip.SeatUnavailable;
+        s.seats[t.seat].lastEpoch = s.epoch + 1;
+        s.epochs[s.epoch + 1].liveSeats++;
+        _takeSeatFee(s, t);
+        return Skip.None;
+    }
+
+    function _sleep(State storage s, Transition calldata t) private returns (Skip) {
+        if (!_isLive(s, t.seat)) return Skip.SeatUnavailable;
+        s.seats[t.seat].status = SeatStatus.Asleep;
+        s.epochs[s.epoch].liveSeats--;
+        _takeSeatFee(s, t);
+        return Skip.None;
+    }
+
+    function _wake(State storage s, Transition calldata t) private returns (Skip) {
+        Seat storage seat = s.seats[t.seat];
+        if (seat.status != SeatStatus.Asleep) return Skip.SeatUnavailable;
+        seat.status = SeatStatus.Active;
+        seat.lastEpoch = s.epoch;
+        s.epochs[s.epoch].liveSeats++;
+        return Skip.None;
+    }
+
+    function _rejoin(State storage s, Transition calldata t, Outcome memory outcome) private returns (Skip) {
+        RejoinFields memory f = abi.decode(t.fields, (RejoinFields));
+        Seat storage seat = s.seats[t.seat];
+        if (seat.status != SeatStatus.Active || seat.lastEpoch != f.defaultEpoch) return Skip.SeatUnavailable;
+        if (_keepsBond(s, seat, f.flat)) {
+            _takeLateFee(s, seat);
+        } else {
+            forfeit(s, t.seat);
+            seat.bond = s.terms.seatBond;
+            s.bonds += s.terms.seatBond;
+            outcome.bondDue += s.terms.seatBond;
+        }
+        seat.lastEpoch = s.epoch;
+        s.epochs[s.epoch].liveSeats++;
+        return Skip.None;
+    }
+
+    function _exit(State storage s, Transition calldata t, Outcome memory outcome) private returns (Skip) {
+        ExitFields memory f = abi.decode(t.fields, (ExitFields));
+        Seat storage seat = s.seats[t.seat];
+        _requireZeroNote(t);
+        if (seat.status != SeatStatus.Active || seat.lastEpoch != f.defaultEpoch) return Skip.SeatUnavailable;
+        s.poolCash -= int256(uint256(f.equity));
+        if (s.poolCover() < 0) {
+            s.poolCash += int256(uint256(f.equity));
+            return Skip.PoolShort;
+        }
+        uint256 refund;
+        if (_keepsBond(s, seat, f.flat)) {
+            _takeLateFee(s, seat);
+            refund = seat.bond;
+            s.bonds -= refund;
+        } else {
+            forfeit(s, t.seat);
+        }
+        seat.status = SeatStatus.Closed;
+        seat.bond = 0;
+        outcome.payouts[outcome.payoutCount++] = Payout(f.to, f.equity + refund);
+        return Skip.None;
+    }
+
+    function _closeSeat(State storage s, Transition calldata t, Outcome memory outcome) private returns (Skip) {
+        CloseSeatFields memory f = abi.decode(t.fields, (CloseSeatFields));
+        Seat storage seat = s.seats[t.seat];
+        _requireZeroNote(t);
+        if (f.asleep ? seat.status != SeatStatus.Asleep : !_isLive(s, t.seat)) return Skip.SeatUnavailable;
+        if (!f.asleep) s.epochs[s.epoch].liveSeats--;
+        uint128 bond = seat.bond;
+        seat.status = SeatStatus.Closed;
+        seat.bond = 0;
+        s.bonds -= bond;
+        uint128 fee = f.relayFee < bond ? f.relayFee : bond;
+        s.fees += fee;
+        outcome.payouts[outcome.payoutCount++] = Payout(f.to, bond - fee);
+        return Skip.None;
+    }
+
+    // Active with its note in the tree of the present epoch.
+    function _isLive(State storage s, uint256 ownerKey) private view returns (bool) {
+        Seat storage seat = s.seats[ownerKey];
+        return seat.status == SeatStatus.Active && seat.lastEpoch == s.epoch;
+    }
+
+    function _keepsBond(State storage s, Seat storage seat, bool flat) private view returns (bool) {
+        return flat && seat.bond > 0 && s.epoch <= seat.lastEpoch + s.terms.flatGraceEpochs;
+    }
+
+    // Several late returns can eat a bond up; never more than it holds.
+    function _takeLateFee(State storage s, Seat storage seat) private {
+        uint128 fee = s.terms.lateFee < seat.bond ? s.terms.lateFee : seat.bond;
+        seat.bond -= fee;
+        s.bonds -= fee;
+        s.guarantyFund += int256(uint256(fee));
+    }
+
+    function forfeit(State storage s, uint256 ownerKey) internal {
+        Seat storage seat = s.seats[ownerKey];
+        uint128 bond = seat.bond;
+        if (bond == 0) return;
+        seat.bond = 0;
+        s.bonds -= bond;
+        s.guarantyFund += int256(uint256(bond));
+        emit IClearingHouse.BondForfeited(ownerKey, bond);
+    }
+
+    function _takeSeatFee(State storage s, Transition calldata t) private {
+        uint128 fee = abi.decode(t.fields, (SeatFields)).relayFee;
+        s.fees += fee;
+        s.poolCash -= int256(uint256(fee));
+    }
+
+    function _requireZeroNote(Transition calldata t) private pure {
+        uint256 zeroNote = Notes.zeroNote(t.seat);
+        if (t.newNote != zeroNote) revert IClearingHouse.NewNoteNotEmpty(t.newNote, zeroNote);
+    }
+}

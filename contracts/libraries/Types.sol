@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: GPL-3.0-only
+pragma solidity 0.8.37;
+
+// Words shared by every contract. Prices, margins and fees are collateral base units per contract, positions signed
+// whole contracts (|p| < 2^31). Units and rules: spec/.
+
+uint256 constant MARKETS = 8;
+// Longer in value than any cash: a note with a position cannot pass a valuation at -/+ BIG, a flat one always does.
+uint256 constant BIG = 1 << 128;
+
+enum Phase {
+    Trading,
+    Window
+}
+
+// Entering actions first: a batch applies them before its fills, the others after.
+enum Action {
+    Fund,
+    OpenTicket,
+    Wake,
+    Rejoin,
+    CloseTicket,
+    ClaimTicket,
+    Withdraw,
+    Renew,
+    Sleep,
+    Exit,
+    CloseSeat
+}
+
+// Why a proven transition had no effect.
+enum Skip {
+    None,
+    NullifierSpent,
+    CreditUnavailable,
+    TicketUnavailable,
+    SeatUnavailable,
+    PoolShort
+}
+
+enum Side {
+    Buy,
+    Sell
+}
+
+enum TimeInForce {
+    GoodTillCancelled,
+    ImmediateOrCancel,
+    FillOrKill
+}
+
+enum SeatStatus {
+    None,
+    Active,
+    Asleep,
+    Closed
+}
+
+// A change of one shielded account. `fields` is the ABI encoding of the struct below that belongs to `action`.
+struct Transition {
+    Action action;
+    uint256 root;
+    uint256 nullifier;
+    uint256 newNote;
+    uint256 seat;
+    bytes fields;
+    bytes signature;
+}
+
+// The public change of a note that a transition's proof was verified with.
+struct Delta {
+    int256 cashDelta;
+    uint256 slot;
+    int256 positionDelta;
+}
+
+struct FundFields {
+    uint256 creditId;
+    uint128 amount;
+    uint128 relayFee;
+}
+
+struct TicketOpening {
+    address sessionKey;
+    int120 cash;
+    int32 position;
+    bool reduceOnly;
+}
+
+struct OpenTicketFields {
+    uint8 slot;
+    uint128 relayFee;
+    TicketOpening[] tickets;
+}
+
+struct CloseTicketFields {
+    bytes32 ticketId;
+    uint8 slot;
+    int120 cash;
+    int32 position;
+    uint128 relayFee;
+}
+
+struct ClaimTicketFields {
+    bytes32 ticketId;
+    uint128 claim;
+    uint128 relayFee;
+}
+
+struct WithdrawFields {
+    address to;
+    uint128 amount;
+    uint128 relayFee;
+}
+
+// Of Renew and Sleep.
+struct SeatFields {
+    uint128 relayFee;
+}
+
+struct RejoinFields {
+    uint32 defaultEpoch;
+    bool flat;
+}
+
+struct ExitFields {
+    uint32 defaultEpoch;
+    bool flat;
+    address to;
+    uint128 equity;
+}
+
+struct CloseSeatFields {
+    bool asleep;
+    address to;
+    uint128 relayFee;
+}
+
+// An EIP-712 message of a ticket's session key; (r, vs) is its compact signature.
+struct SignedOrder {
+    bytes32 ticketId;
+    uint64 clientId;
+    uint8 revision;
+    Side side;
+    int88 limitPrice;
+    uint32 quantity;
+    TimeInForce timeInForce;
+    bool postOnly;
+    uint64 expiry;
+    bytes32 r;
+    bytes32 vs;
+}
+
+// `maker` and `taker` index the orders of the same batch.
+struct Fill {
+    uint16 maker;
+    uint16 taker;
+    uint32 quantity;
+    int88 price;
+    uint64 seq;
+    uint32 n;
+    uint64 makerPrioritySeq;
+    uint64 execTime;
+}
+
+// Orders that rested through the settlement window in one market, on each side sorted by (ticketId, clientId).
+struct RestingQuote {
+    uint8 slot;
+    SignedOrder[] bids;
+    SignedOrder[] asks;
+}
+
+// Terms of a contract as governance publishes them.
+struct MarketTerms {
+    bytes32 contractId;
+    int88 listingPrice;
+    uint80 tick;
+    uint80 priceLimit;
+    uint80 maintenanceMargin;
+    uint80 initialMargin;
+    uint80 closeOutFee;
+    uint80 fillFee;
+    uint32 minimumVolume;
+    uint16 minimumMinutes;
+    uint64 lastTradingTime;
+}
+
+// Terms of the clearing house itself, fixed for its life. Times in seconds.
+struct ClearingTerms {
+    uint128 seatBond;
+    uint128 lateFee;
+    uint128 relayFee;
+    uint32 tradingTime;
+    uint32 settleGrace;
+    uint32 settlementWindow;
+    uint32 windowA;
+    uint32 windowB;
+    uint32 windowBlocks;
+    uint32 refundDelay;
+    uint32 flatGraceEpochs;
+}
+
+// One market in one epoch, frozen when the epoch before closes; `settlementPrice` and `expired` when it closes itself.
+struct EpochMarket {
+    bytes32 contractId;
+    int88 centre;
+    uint80 priceLimit;
+    uint80 maintenanceMargin;
+    bool listed;
+    uint80 initialMargin;
+    uint80 closeOutFee;
+    uint80 tick;
+    uint16 minimumMinutes;
+    uint80 fillFee;
+    uint32 minimumVolume;
+    int88 settlementPrice;
+    bool expired;
+    bool closingOnly;
+    uint64 lastTradingTime;
+}
+
+struct Epoch {
+    uint64 openedAt;
+    uint64 closingTime;
+    uint64 closedAt;
+    uint64 closedBlock;
+    uint32 liveSeats;
+    uint32 openTickets;
+}
+
+struct Seat {
+    SeatStatus status;
+    uint32 lastEpoch;
+    uint128 bond;
+}
+
+struct Credit {
+    address key;
+    uint64 refundableAt;
+    bool spent;
+    address depositor;
+    uint128 amount;
+}
+
+// First word: what never changes. Second: cash, position and the first order that filled on the ticket.
+struct Ticket {
+    address sessionKey;
+    uint32 epoch;
+    uint8 slot;
+    bool reduceOnly;
+    uint48 openedInBatch;
+    int120 cash;
+    int32 position;
+    uint64 clientId;
+    uint32 filled;
+    uint8 revision;
+}
+
+struct OrderState {
+    uint32 filled;
+    uint8 revision;
+}
+
+// Running sums of the open tickets of one market.
+struct TicketSums {
+    int128 cash;
+    int64 net;
+    uint64 gross;
+}
+
+// Cumulative volume and value (sum of price * quantity) of an epoch's fills up to and including `minute` (unix time / 60).
+struct MinuteVolume {
+    uint32 minute;
+    uint64 volume;
+    int160 value;
+}
