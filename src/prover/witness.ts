@@ -60,7 +60,8 @@ export class WitnessProgram {
           throw new WitnessRefused(`${REFUSALS[code] ?? `code ${code}`}${message}`);
         },
         printErrorMessage: () => {
-          for (let c = call("getMessageChar")(); c !== 0; c = call("getMessageChar")()) message += String.fromCharCode(c);
+          for (let c = call("getMessageChar")(); c !== 0; c = call("getMessageChar")())
+            message += String.fromCharCode(c);
         },
         writeBufferMessage: () => undefined,
         showSharedRWMemory: () => undefined,
