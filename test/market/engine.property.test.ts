@@ -3,7 +3,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { apply, type Book, createBook } from "../../src/market/engine.ts";
 import { MAX_QUANTITY, type MarketTerms, OPEN_TERMS } from "../../src/market/terms.ts";
-import type { Command, Entry } from "../../src/market/types.ts";
+import type { Command, Entry, Side } from "../../src/market/types.ts";
 import { bestAsk, bestBid, depth, openOrder, openOrders, stateHash, trades } from "../../src/market/views.ts";
 import { NaiveBook } from "../support/naiveBook.ts";
 import { STRICT_TERMS } from "../support/orders.ts";
@@ -11,8 +11,11 @@ import { STRICT_TERMS } from "../support/orders.ts";
 // Few ids, owners and prices, so that orders meet, repeat, replace and trade with their owner often.
 const orderId = fc.integer({ min: 0, max: 30 }).map((i) => `o${i}`);
 const side = fc.constantFrom("buy", "sell");
-const priceTicks = fc.oneof({ weight: 30, arbitrary: fc.integer({ min: -4, max: 4 }) }, fc.constantFrom(-11, 11, 0.5));
-const quantity = fc.oneof({ weight: 30, arbitrary: fc.integer({ min: 1, max: 12 }) }, fc.constantFrom(0, MAX_QUANTITY));
+const priceTicks = fc.oneof({ weight: 100, arbitrary: fc.integer({ min: -5, max: 5 }) }, fc.constantFrom(-11, 11, 0.5));
+const quantity = fc.oneof(
+  { weight: 100, arbitrary: fc.integer({ min: 1, max: 12 }) },
+  fc.constantFrom(0, MAX_QUANTITY),
+);
 const newOrder = fc.record({
   kind: fc.constant("new"),
   orderId,
@@ -20,7 +23,7 @@ const newOrder = fc.record({
   side,
   priceTicks,
   quantity,
-  timeInForce: fc.constantFrom("GTC", "GTC", "GTC", "IOC", "FOK"),
+  timeInForce: fc.constantFrom("GTC", "GTC", "GTC", "GTC", "GTC", "GTC", "IOC", "FOK"),
   postOnly: fc.constantFrom(false, false, false, true),
   selfTrade: fc.constantFrom("cancel-incoming", "cancel-resting"),
 });
@@ -34,38 +37,55 @@ const replaceOrder = fc.record({
   revision: fc.integer({ min: 1, max: 260 }),
 });
 const command: fc.Arbitrary<Command> = fc.oneof(
-  { weight: 5, arbitrary: newOrder },
+  { weight: 8, arbitrary: newOrder },
   { weight: 1, arbitrary: cancelOrder },
   { weight: 3, arbitrary: replaceOrder },
 );
-const commands = fc.array(command, { maxLength: 150, size: "max" });
+/** A command, and most often the wish that it hits: a fresh id for a new order, a resting order for the other kinds. */
+const intent = fc.record({ command, hits: fc.constantFrom(true, true, true, false), aim: fc.nat() });
+type Intent = typeof intent extends fc.Arbitrary<infer T> ? T : never;
+const intents = fc.array(intent, { maxLength: 200, size: "max" });
 const terms: fc.Arbitrary<MarketTerms> = fc.constantFrom(OPEN_TERMS, STRICT_TERMS, {
   ...STRICT_TERMS,
   reusableIds: true,
 });
 
+/** The command of an intent. One that hits is priced two ticks away from the other side, so that the book fills. */
+function aimed(book: Book, seq: number, { command, hits, aim }: Intent): Command {
+  if (!hits) return command;
+  if (command.kind === "new") {
+    const postOnly = command.postOnly === true && command.timeInForce === "GTC";
+    return { ...command, orderId: `n${seq}`, priceTicks: away(command.side, command.priceTicks), postOnly };
+  }
+  const open = [...openOrders(book)];
+  const target = open[aim % Math.max(1, open.length)];
+  if (target === undefined) return command;
+  const { orderId, side, revision } = target;
+  if (command.kind === "cancel") return { ...command, orderId };
+  return { ...command, orderId, side, priceTicks: away(side, command.priceTicks), revision: revision + 1 };
+}
+
+function away(side: Side, priceTicks: number): number {
+  return side === "buy" ? priceTicks - 2 : priceTicks + 2;
+}
+
 /** Runs a stream and calls back after each command. */
 function replay(
   terms: MarketTerms,
-  stream: readonly Command[],
-  after: (book: Book, entries: readonly Entry[], command: Command, before: Before) => void,
+  stream: readonly Intent[],
+  after: (book: Book, entries: readonly Entry[], command: Command) => void,
 ): Book {
   const book = createBook(terms);
-  stream.forEach((command, seq) => {
-    const before = { bid: bestBid(book)?.priceTicks, ask: bestAsk(book)?.priceTicks };
-    after(book, apply(book, seq, command), command, before);
+  stream.forEach((intent, seq) => {
+    const command = aimed(book, seq, intent);
+    after(book, apply(book, seq, command), command);
   });
   return book;
 }
 
-interface Before {
-  readonly bid: number | undefined;
-  readonly ask: number | undefined;
-}
-
 test("the fast book and the naive book answer alike and are in one state after every command [MAT-3, MAT-12]", () => {
   fc.assert(
-    fc.property(terms, commands, (terms, stream) => {
+    fc.property(terms, intents, (terms, stream) => {
       const naive = new NaiveBook(terms);
       let seq = 0;
       replay(terms, stream, (book, entries, command) => {
@@ -80,7 +100,7 @@ test("the fast book and the naive book answer alike and are in one state after e
 test("the fast book and the naive book agree over one long stream [MAT-3, MAT-12]", () => {
   const naive = new NaiveBook(OPEN_TERMS);
   let seq = 0;
-  const stream = fc.sample(command, { numRuns: 20_000, seed: 20_260_101 });
+  const stream = fc.sample(intent, { numRuns: 20_000, seed: 20_260_101 });
   replay(OPEN_TERMS, stream, (book, entries, command) => {
     assert.deepEqual(entries, naive.apply(seq++, command));
     if (seq % 100 === 0) assert.equal(stateHash(book), naive.stateHash());
@@ -89,7 +109,7 @@ test("the fast book and the naive book agree over one long stream [MAT-3, MAT-12
 
 test("the book is never crossed between commands [MAT-13]", () => {
   fc.assert(
-    fc.property(terms, commands, (terms, stream) => {
+    fc.property(terms, intents, (terms, stream) => {
       replay(terms, stream, (book) => {
         const bid = bestBid(book);
         const ask = bestAsk(book);
@@ -101,7 +121,7 @@ test("the book is never crossed between commands [MAT-13]", () => {
 
 test("accepted contracts are traded, resting, cancelled or expired, per order and in every level [MAT-14]", () => {
   fc.assert(
-    fc.property(terms, commands, (terms, stream) => {
+    fc.property(terms, intents, (terms, stream) => {
       const left = new Map<string, { total: number; gone: number }>();
       const take = (orderId: string, quantity: number): number => {
         const order = left.get(orderId);
@@ -140,7 +160,7 @@ test("accepted contracts are traded, resting, cancelled or expired, per order an
 
 test("trades of one command go from better to worse prices and from older to younger priority [MAT-3, MAT-4]", () => {
   fc.assert(
-    fc.property(terms, commands, (terms, stream) => {
+    fc.property(terms, intents, (terms, stream) => {
       replay(terms, stream, (_book, entries, command) => {
         const made = trades(entries);
         made.forEach((trade, i) => {
@@ -159,7 +179,7 @@ test("trades of one command go from better to worse prices and from older to you
 
 test("a fill-or-kill order trades all of its quantity or changes nothing [MAT-5]", () => {
   fc.assert(
-    fc.property(terms, commands, (terms, stream) => {
+    fc.property(terms, intents, (terms, stream) => {
       replay(terms, stream, (_book, entries, command) => {
         if (command.kind !== "new" || command.timeInForce !== "FOK") return;
         const traded = trades(entries).reduce((sum, trade) => sum + trade.quantity, 0);
@@ -172,7 +192,7 @@ test("a fill-or-kill order trades all of its quantity or changes nothing [MAT-5]
 
 test("a post-only order trades only when another comes to it [MAT-6]", () => {
   fc.assert(
-    fc.property(terms, commands, (terms, stream) => {
+    fc.property(terms, intents, (terms, stream) => {
       const postOnly = new Set<string>();
       replay(terms, stream, (_book, entries, command) => {
         if (command.kind === "new" && entries[0]?.kind === "accepted") {
@@ -187,7 +207,7 @@ test("a post-only order trades only when another comes to it [MAT-6]", () => {
 
 test("orders of one owner never trade with each other [MAT-7]", () => {
   fc.assert(
-    fc.property(terms, commands, (terms, stream) => {
+    fc.property(terms, intents, (terms, stream) => {
       const owner = new Map<string, string>();
       replay(terms, stream, (_book, entries, command) => {
         if (command.kind === "new" && entries[0]?.kind === "accepted") owner.set(command.orderId, command.owner);
@@ -199,7 +219,7 @@ test("orders of one owner never trade with each other [MAT-7]", () => {
 
 test("a replacement keeps its priority exactly when price stays and size does not grow [MAT-8]", () => {
   fc.assert(
-    fc.property(terms, commands, (terms, stream) => {
+    fc.property(terms, intents, (terms, stream) => {
       const inForce = new Map<string, { priceTicks: number; quantity: number; prioritySeq: number }>();
       replay(terms, stream, (_book, entries, command) => {
         const first = entries[0];
@@ -220,7 +240,7 @@ test("a replacement keeps its priority exactly when price stays and size does no
 
 test("a rejected command leaves the book as it was [MAT-10]", () => {
   fc.assert(
-    fc.property(terms, commands, (terms, stream) => {
+    fc.property(terms, intents, (terms, stream) => {
       let orders: unknown = [];
       replay(terms, stream, (book, entries) => {
         const now = [...openOrders(book)];
@@ -234,7 +254,7 @@ test("a rejected command leaves the book as it was [MAT-10]", () => {
 
 test("every command has outcomes, numbered from 0 without gaps [MAT-11]", () => {
   fc.assert(
-    fc.property(terms, commands, (terms, stream) => {
+    fc.property(terms, intents, (terms, stream) => {
       let seq = 0;
       replay(terms, stream, (_book, entries) => {
         assert.ok(entries.length > 0);
@@ -247,7 +267,7 @@ test("every command has outcomes, numbered from 0 without gaps [MAT-11]", () => 
 
 test("a replay gives the same entries and the same state [MAT-12]", () => {
   fc.assert(
-    fc.property(terms, commands, (terms, stream) => {
+    fc.property(terms, intents, (terms, stream) => {
       const run = (): { readonly entries: readonly Entry[]; readonly hash: string } => {
         const entries: Entry[] = [];
         const book = replay(terms, stream, (_book, more) => entries.push(...more));
