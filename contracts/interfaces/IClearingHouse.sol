@@ -58,6 +58,7 @@ interface IClearingHouse {
     event SeatOpened(uint256 indexed ownerKey, uint32 epoch, uint128 bond);
     event BondForfeited(uint256 indexed ownerKey, uint128 amount);
     event CreditOpened(uint256 indexed creditId, address indexed key, address indexed depositor, uint128 amount);
+    event CreditSpent(uint256 indexed creditId);
     event CreditRefundRequested(uint256 indexed creditId, uint64 refundableAt);
     event CreditRefunded(uint256 indexed creditId, address indexed depositor, uint128 amount);
     event TicketOpened(

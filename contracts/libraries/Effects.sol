@@ -129,6 +129,7 @@ library Effects {
         s.credits -= f.amount;
         s.fees += f.relayFee;
         s.poolCash += int256(uint256(f.amount)) - int256(uint256(f.relayFee));
+        emit IClearingHouse.CreditSpent(f.creditId);
         return Skip.None;
     }
 

@@ -1,0 +1,325 @@
+import {
+  type Account,
+  BaseError,
+  type Chain as ViemChain,
+  createPublicClient,
+  createWalletClient,
+  decodeErrorResult,
+  defineChain,
+  encodeFunctionData,
+  type GetContractReturnType,
+  getContract,
+  http,
+  type HttpTransport,
+  parseEventLogs,
+  type PublicClient,
+  signatureToCompactSignature,
+  parseSignature,
+  type TransactionReceipt,
+  type WalletClient,
+} from "viem";
+import { nonceManager, privateKeyToAccount } from "viem/accounts";
+import { type Action, actionCode, encodeFields } from "../protocol/action.ts";
+import type { EpochMarket, Phase } from "../protocol/epoch.ts";
+import { HedgerowError } from "../protocol/errors.ts";
+import type { Hex } from "../protocol/keys.ts";
+import { SLOTS } from "../protocol/note.ts";
+import { type Domain, domainOf, type Order, orderMessage } from "../protocol/order.ts";
+import type { Proof } from "../prover/proof.ts";
+import { clearingHouseAbi, testDollarAbi } from "./abi.ts";
+
+/** A transition as a trader hands it on: everything public, with its proof. */
+export type ProvenTransition = {
+  readonly action: Action;
+  readonly root: bigint;
+  readonly nullifier: bigint;
+  readonly newNote: bigint;
+  /** ownerKey where the action shows its seat, otherwise 0. */
+  readonly seat: bigint;
+  /** Release by the ticket's or credit's key where the action needs one, otherwise 0x. */
+  readonly signature: Hex;
+  readonly proof: Proof;
+};
+
+/** An order with the 65-byte signature of its ticket's session key. */
+export type SignedOrder = { readonly order: Order; readonly signature: Hex };
+
+/** A match as it settles: indices into the orders of the same batch (spec FIL-1). */
+export type Fill = {
+  readonly maker: number;
+  readonly taker: number;
+  readonly quantity: number;
+  readonly price: bigint;
+  readonly seq: bigint;
+  readonly n: number;
+  readonly makerPrioritySeq: bigint;
+  readonly execTime: bigint;
+};
+
+/** Orders that rested through the settlement window in one market, sorted by ticket and client id on each side. */
+export type RestingQuote = {
+  readonly slot: number;
+  readonly bids: readonly SignedOrder[];
+  readonly asks: readonly SignedOrder[];
+};
+
+/** A clearing house on a chain, to read from. */
+export type Chain = {
+  readonly url: string;
+  readonly client: Client;
+  readonly address: Hex;
+  readonly chainId: bigint;
+  readonly domain: Domain;
+  /** Its views, typed. Each may throw what refusalOf makes of it. */
+  readonly house: GetContractReturnType<typeof clearingHouseAbi, Client, Hex>;
+};
+
+type Client = PublicClient<HttpTransport, ViemChain>;
+
+/** Somebody who can send transactions. */
+export type Sender = { readonly wallet: WalletClient<HttpTransport, ViemChain, Account>; readonly address: Hex };
+
+/** The contract refused a call. `code` is the name of its Solidity error, `details` its arguments. */
+export class ContractRefused extends HedgerowError {}
+
+/** The chain could not be asked, or a mined transaction failed. */
+export class ChainUnavailable extends HedgerowError {
+  constructor(what: string, reason: string) {
+    super("ChainUnavailable", `${what} failed: ${reason}; is the node running and the address right?`, { what });
+  }
+}
+
+const POLLING_MS = 25;
+
+/** Opens a clearing house at an address of the chain behind `url`. Throws ChainUnavailable. */
+export async function connect(url: string, address: Hex): Promise<Chain> {
+  const client = publicClientOf(url, 0);
+  const id = await client.getChainId().catch((error: unknown) => {
+    throw new ChainUnavailable(`asking ${url}`, messageOf(error));
+  });
+  const publicClient = publicClientOf(url, id);
+  return {
+    url,
+    client: publicClient,
+    house: getContract({ address, abi: clearingHouseAbi, client: publicClient }),
+    address,
+    chainId: BigInt(id),
+    domain: domainOf(BigInt(id), address),
+  };
+}
+
+/** A client of the chain behind `url`. */
+export function publicClientOf(url: string, chainId: number): Client {
+  return createPublicClient({
+    chain: viemChain(url, chainId),
+    transport: http(url),
+    pollingInterval: POLLING_MS,
+    cacheTime: 0,
+  });
+}
+
+/** A sender with a private key; it numbers its own transactions, so that several may be under way. */
+export function senderOf(url: string, chainId: bigint, privateKey: Hex): Sender {
+  const account = privateKeyToAccount(privateKey, { nonceManager });
+  return {
+    address: account.address,
+    wallet: createWalletClient({
+      account,
+      chain: viemChain(url, Number(chainId)),
+      transport: http(url),
+      pollingInterval: POLLING_MS,
+    }),
+  };
+}
+
+function viemChain(url: string, id: number): ViemChain {
+  return defineChain({
+    id,
+    name: "hedgerow",
+    nativeCurrency: { name: "Ether", symbol: "ETH", decimals: 18 },
+    rpcUrls: { default: { http: [url] } },
+  });
+}
+
+// ------------------------------------------------------------------ reads
+
+/** Where the day stands. */
+export type Clock = {
+  readonly epoch: number;
+  readonly phase: Phase;
+  readonly nextBatchNumber: number;
+  readonly lastSeq: bigint;
+  readonly lastN: number;
+};
+
+/** Reads where the day stands. */
+export async function readClock(chain: Chain): Promise<Clock> {
+  const [epoch, phase, nextBatchNumber, lastSeq, lastN] = await chain.house.read.clock();
+  return { epoch, phase: phase === 0 ? "trading" : "window", nextBatchNumber, lastSeq, lastN };
+}
+
+/** The eight slots of an epoch. */
+export async function readMarkets(chain: Chain, epoch: number): Promise<readonly EpochMarket[]> {
+  return Promise.all(Array.from({ length: SLOTS }, (_, slot) => chain.house.read.marketOf([epoch, slot])));
+}
+
+/** Tokens that an address holds (the clearing house by default), in base units. */
+export async function readTokenBalance(chain: Chain, holder: Hex = chain.address): Promise<bigint> {
+  const address = await chain.house.read.token();
+  return chain.client.readContract({ address, abi: testDollarAbi, functionName: "balanceOf", args: [holder] });
+}
+
+// ------------------------------------------------------------------ writes
+
+/** Lets the clearing house take `amount` base units from the sender. */
+export async function approve(chain: Chain, sender: Sender, amount: bigint): Promise<TransactionReceipt> {
+  const token = await chain.house.read.token();
+  const data = encodeFunctionData({ abi: testDollarAbi, functionName: "approve", args: [chain.address, amount] });
+  return transact(chain, sender, data, token);
+}
+
+/** Deposits `amount` approved base units as a credit of `key`; returns the credit's number. */
+export async function deposit(chain: Chain, sender: Sender, amount: bigint, key: Hex): Promise<bigint> {
+  const data = encodeFunctionData({ abi: clearingHouseAbi, functionName: "deposit", args: [amount, key] });
+  const receipt = await transact(chain, sender, data);
+  const [event] = parseEventLogs({ abi: clearingHouseAbi, logs: receipt.logs, eventName: "CreditOpened" });
+  if (event === undefined) throw new ChainUnavailable("deposit", "the receipt carries no CreditOpened event");
+  return event.args.creditId;
+}
+
+/** Opens the seat of an owner key; the sender pays the approved bond. */
+export async function openSeat(chain: Chain, sender: Sender, ownerKey: bigint): Promise<TransactionReceipt> {
+  return transact(
+    chain,
+    sender,
+    encodeFunctionData({ abi: clearingHouseAbi, functionName: "openSeat", args: [ownerKey] }),
+  );
+}
+
+/** Submits transitions directly. Throws ContractRefused: NotApplied where a batch would have skipped one. */
+export async function submitTransitions(
+  chain: Chain,
+  sender: Sender,
+  transitions: readonly ProvenTransition[],
+): Promise<TransactionReceipt> {
+  const args = [transitions.map(transitionMessage), transitions.map((transition) => transition.proof)] as const;
+  const data = encodeFunctionData({ abi: clearingHouseAbi, functionName: "submitTransitions", args });
+  return transact(chain, sender, data);
+}
+
+/** Everything the operator posts at once. */
+export type Batch = {
+  readonly batchNumber: number;
+  readonly transitions: readonly ProvenTransition[];
+  readonly orders: readonly SignedOrder[];
+  readonly fills: readonly Fill[];
+  readonly logHead: Hex;
+};
+
+/** Posts a batch. Throws ContractRefused when it is refused whole; skipped transitions show in its events. */
+export async function submitBatch(chain: Chain, operator: Sender, batch: Batch): Promise<TransactionReceipt> {
+  const data = encodeFunctionData({
+    abi: clearingHouseAbi,
+    functionName: "submitBatch",
+    args: [
+      batch.batchNumber,
+      batch.transitions.map(transitionMessage),
+      batch.transitions.map((transition) => transition.proof),
+      batch.orders.map(signedOrderMessage),
+      batch.fills,
+      batch.logHead,
+    ],
+  });
+  return transact(chain, operator, data);
+}
+
+/** Ends Trading: the operator from closingTime on, anybody after settleGrace (without quotes). */
+export async function closeEpoch(
+  chain: Chain,
+  sender: Sender,
+  quotes: readonly RestingQuote[] = [],
+): Promise<TransactionReceipt> {
+  const args = quotes.map(({ slot, bids, asks }) => ({
+    slot,
+    bids: bids.map(signedOrderMessage),
+    asks: asks.map(signedOrderMessage),
+  }));
+  return transact(
+    chain,
+    sender,
+    encodeFunctionData({ abi: clearingHouseAbi, functionName: "closeEpoch", args: [args] }),
+  );
+}
+
+/** Calls that take no proof: each by its name and arguments. */
+export type PlainCall =
+  | { readonly functionName: "openEpoch"; readonly args: readonly [] }
+  | { readonly functionName: "requestCreditRefund" | "refundCredit"; readonly args: readonly [creditId: bigint] }
+  | { readonly functionName: "forfeitBond"; readonly args: readonly [ownerKey: bigint] }
+  | { readonly functionName: "collectOwed" | "collectFees"; readonly args: readonly [to: Hex] }
+  | { readonly functionName: "contributeToFund"; readonly args: readonly [amount: bigint] };
+
+/** Sends a plain call. Throws ContractRefused. */
+export async function call(chain: Chain, sender: Sender, plain: PlainCall): Promise<TransactionReceipt> {
+  return transact(chain, sender, encodeFunctionData({ abi: clearingHouseAbi, ...plain }));
+}
+
+/** A transition as the contract's struct. */
+export function transitionMessage(transition: ProvenTransition) {
+  const { action, root, nullifier, newNote, seat, signature } = transition;
+  return { action: actionCode(action.name), root, nullifier, newNote, seat, fields: encodeFields(action), signature };
+}
+
+/** A signed order as the contract's struct, its signature in the compact form. */
+export function signedOrderMessage({ order, signature }: SignedOrder) {
+  const { r, yParityAndS } = signatureToCompactSignature(parseSignature(signature));
+  return { ...orderMessage(order), r, vs: yParityAndS };
+}
+
+/** Sends data, waits until it is mined, and throws what the contract said if it refused. */
+async function transact(chain: Chain, sender: Sender, data: Hex, to: Hex = chain.address): Promise<TransactionReceipt> {
+  try {
+    const gas = await chain.client.estimateGas({ account: sender.address, to, data });
+    const hash = await sender.wallet.sendTransaction({ to, data, gas: gas + gas / 10n });
+    const receipt = await chain.client.waitForTransactionReceipt({ hash });
+    if (receipt.status === "success") return receipt;
+    throw new ChainUnavailable("a transaction", `it was reverted in block ${receipt.blockNumber}`);
+  } catch (error) {
+    throw refusalOf(error);
+  }
+}
+
+/** What a failed call means: the contract's own error with its arguments where there is one. */
+export function refusalOf(error: unknown): HedgerowError {
+  if (error instanceof HedgerowError) return error;
+  const data = revertData(error);
+  if (data === undefined) return new ChainUnavailable("a call", messageOf(error));
+  try {
+    const { errorName, args, abiItem } = decodeErrorResult({ abi: clearingHouseAbi, data });
+    const details: Record<string, string | number | bigint | boolean> = {};
+    abiItem.inputs.forEach((input, i) => {
+      const value: unknown = args?.[i];
+      details[input.name] = typeof value === "bigint" || typeof value === "number" ? value : String(value);
+    });
+    const listed = Object.entries(details).map(([name, value]) => `${name} ${String(value)}`);
+    return new ContractRefused(errorName, `the contract refused: ${errorName}(${listed.join(", ")})`, details);
+  } catch {
+    return new ContractRefused("UnknownRevert", `the contract refused with unknown data ${data}`, { data });
+  }
+}
+
+function revertData(error: unknown): Hex | undefined {
+  if (!(error instanceof BaseError)) return undefined;
+  let found: Hex | undefined;
+  error.walk((cause) => {
+    const data: unknown = typeof cause === "object" && cause !== null && "data" in cause ? cause.data : undefined;
+    const inner: unknown = typeof data === "object" && data !== null && "data" in data ? data.data : data;
+    if (typeof inner === "string" && /^0x[0-9a-f]{8,}$/i.test(inner)) found = inner as Hex;
+    return false;
+  });
+  return found;
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof BaseError ? error.shortMessage : error instanceof Error ? error.message : String(error);
+}

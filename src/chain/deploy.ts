@@ -1,0 +1,101 @@
+import { createWalletClient, encodeFunctionData, http } from "viem";
+import { privateKeyToAccount } from "viem/accounts";
+import type { Hex } from "../protocol/keys.ts";
+import { testDollarAbi } from "./abi.ts";
+import { deployWithLibraries } from "./artifacts.ts";
+import { publicClientOf } from "./clearingHouse.ts";
+
+/** Terms of the clearing house, fixed for its life. Amounts in base units, times in seconds (spec GOV-6). */
+export type ClearingTerms = {
+  readonly seatBond: bigint;
+  readonly lateFee: bigint;
+  readonly relayFee: bigint;
+  readonly tradingTime: number;
+  readonly settleGrace: number;
+  readonly settlementWindow: number;
+  readonly windowA: number;
+  readonly windowB: number;
+  readonly windowBlocks: number;
+  readonly refundDelay: number;
+  readonly flatGraceEpochs: number;
+};
+
+/** Published terms of one contract. Amounts in base units per contract (spec GOV-2). */
+export type MarketTerms = {
+  readonly contractId: Hex;
+  readonly listingPrice: bigint;
+  readonly tick: bigint;
+  readonly priceLimit: bigint;
+  readonly maintenanceMargin: bigint;
+  readonly initialMargin: bigint;
+  readonly closeOutFee: bigint;
+  readonly fillFee: bigint;
+  readonly minimumVolume: number;
+  readonly minimumMinutes: number;
+  readonly lastTradingTime: bigint;
+};
+
+/** What a deployment needs to know. */
+export type DeploymentPlan = {
+  readonly url: string;
+  readonly deployerKey: Hex;
+  /** May schedule terms, through a delay. */
+  readonly owner: Hex;
+  readonly operator: Hex;
+  readonly governanceDelay: number;
+  readonly clearingTerms: ClearingTerms;
+  /** By slot; at most eight. */
+  readonly markets: readonly MarketTerms[];
+  /** Collateral: any plain ERC-20. A test dollar with a faucet is deployed where it is absent. */
+  readonly token?: Hex;
+};
+
+/** Where everything is. */
+export type Deployed = {
+  readonly clearingHouse: Hex;
+  readonly registry: Hex;
+  readonly token: Hex;
+  readonly gasUsed: bigint;
+};
+
+/** Deploys token (if none is given), registry, libraries and clearing house. Throws DeploymentFailed. */
+export async function deployExchange(plan: DeploymentPlan): Promise<Deployed> {
+  const chainId = await publicClientOf(plan.url, 0).getChainId();
+  const client = publicClientOf(plan.url, chainId);
+  const wallet = createWalletClient({
+    account: privateKeyToAccount(plan.deployerKey),
+    chain: client.chain,
+    transport: http(plan.url),
+  });
+  const token = plan.token ?? (await deployWithLibraries(wallet, client, "TestDollar")).address;
+  const registry = await deployWithLibraries(wallet, client, "MarketRegistry", [
+    plan.governanceDelay,
+    plan.owner,
+    plan.operator,
+    plan.markets,
+  ]);
+  const house = await deployWithLibraries(wallet, client, "ClearingHouse", [
+    token,
+    registry.address,
+    plan.clearingTerms,
+  ]);
+  return {
+    clearingHouse: house.address,
+    registry: registry.address,
+    token,
+    gasUsed: registry.gasUsed + house.gasUsed,
+  };
+}
+
+/** Takes test dollars from the faucet of a local chain. */
+export async function drawFromFaucet(url: string, token: Hex, senderKey: Hex, to: Hex, amount: bigint): Promise<void> {
+  const chainId = await publicClientOf(url, 0).getChainId();
+  const client = publicClientOf(url, chainId);
+  const wallet = createWalletClient({
+    account: privateKeyToAccount(senderKey),
+    chain: client.chain,
+    transport: http(url),
+  });
+  const data = encodeFunctionData({ abi: testDollarAbi, functionName: "faucet", args: [to, amount] });
+  await client.waitForTransactionReceipt({ hash: await wallet.sendTransaction({ to: token, data }) });
+}

@@ -1,0 +1,137 @@
+import type { Action } from "./action.ts";
+import { BIG } from "./field.ts";
+import type { Hex } from "./keys.ts";
+import { SLOTS } from "./note.ts";
+import { flatOnlyValuation, type Valuation } from "./valuation.ts";
+
+/** Where the day stands: trading, or the settlement window in which accounts are renewed. */
+export type Phase = "trading" | "window";
+
+/**
+ * One market in one epoch, as the contract froze it. Prices, margins and fees in base units per contract;
+ * centre is the settlement price of the epoch before. settlementPrice and expired count once the epoch is closed.
+ */
+export type EpochMarket = {
+  readonly contractId: Hex;
+  readonly listed: boolean;
+  readonly centre: bigint;
+  readonly tick: bigint;
+  readonly priceLimit: bigint;
+  readonly maintenanceMargin: bigint;
+  readonly initialMargin: bigint;
+  readonly closeOutFee: bigint;
+  readonly fillFee: bigint;
+  readonly minimumVolume: number;
+  readonly minimumMinutes: number;
+  readonly settlementPrice: bigint;
+  readonly expired: boolean;
+  readonly closingOnly: boolean;
+  readonly lastTradingTime: bigint;
+};
+
+/** The eight slots of an epoch. */
+export type EpochMarkets = readonly EpochMarket[];
+
+/** Lowest and highest price of a market's trading day. */
+export function priceLimits(market: EpochMarket): { readonly down: bigint; readonly up: bigint } {
+  return { down: market.centre - market.priceLimit, up: market.centre + market.priceLimit };
+}
+
+/** cash + position * centre - |position| * halfWidth: equity at the worst price of a band (spec TKT-4). */
+export function equityInBand(cash: bigint, position: bigint, centre: bigint, halfWidth: bigint): bigint {
+  return cash + position * centre - (position < 0n ? -position : position) * halfWidth;
+}
+
+/** What a position that dropped out is charged per contract: nothing where the contract expired (spec DEF-2). */
+export function feeAtDefault(market: EpochMarket): bigint {
+  return market.expired ? 0n : market.closeOutFee;
+}
+
+/** Longs closed by default get settlementPrice - fee, shorts pay settlementPrice + fee; an expired slot has no fee. */
+export function defaultValuation(markets: EpochMarkets, settleMask = 0n): Valuation {
+  return valuation(markets, (market) => [market.settlementPrice, feeAtDefault(market)], settleMask);
+}
+
+/** The band an order of this transition must be solvent at. Unlisted slots admit no position. */
+export function bandValuation(markets: EpochMarkets, band: "initialMargin" | "maintenanceMargin"): Valuation {
+  return valuation(markets, (market) => [market.centre, market[band]], 0n);
+}
+
+/** Bands of the coming epoch around the settlement prices, with expired slots at their final price. */
+export function nextBandValuation(
+  markets: EpochMarkets,
+  nextMarkets: EpochMarkets,
+  band: "initialMargin" | "maintenanceMargin",
+  settleExpired: boolean,
+): Valuation {
+  let settleMask = 0n;
+  markets.forEach((market, slot) => {
+    if (settleExpired && market.listed && market.expired) settleMask |= 1n << BigInt(slot);
+  });
+  return valuation(
+    markets,
+    (market, slot) => {
+      if (market.expired) return [market.settlementPrice, 0n];
+      const next = nextMarkets[slot];
+      return next === undefined ? [0n, BIG] : [next.centre, next[band]];
+    },
+    settleMask,
+  );
+}
+
+/** What decides the valuation of a transition (spec ACC-10). */
+export type ValuationInput = {
+  readonly phase: Phase;
+  /** Slots of the present epoch, and of the next one (only used in the window). */
+  readonly markets: EpochMarkets;
+  readonly nextMarkets: EpochMarkets;
+  /** Slots of the epoch a seat has been in default since (only used by rejoin and exit). */
+  readonly defaultMarkets: EpochMarkets;
+};
+
+/** The valuation that the contract demands of an action: the table of spec ACC-10. */
+export function valuationFor(action: Action, input: ValuationInput): Valuation {
+  const { phase, markets, nextMarkets, defaultMarkets } = input;
+  switch (action.name) {
+    case "fund":
+    case "closeTicket":
+    case "claimTicket":
+      return phase === "trading" ? bandValuation(markets, "maintenanceMargin") : defaultValuation(markets);
+    case "openTicket":
+      return bandValuation(
+        markets,
+        action.tickets.every((ticket) => ticket.reduceOnly) ? "maintenanceMargin" : "initialMargin",
+      );
+    case "withdraw":
+      return phase === "trading"
+        ? bandValuation(markets, "initialMargin")
+        : nextBandValuation(markets, nextMarkets, "initialMargin", false);
+    case "renew":
+      return nextBandValuation(markets, nextMarkets, "maintenanceMargin", true);
+    case "sleep":
+    case "wake":
+    case "closeSeat":
+      return flatOnlyValuation();
+    case "rejoin":
+    case "exit":
+      return action.flat ? flatOnlyValuation(ALL_SLOTS) : defaultValuation(defaultMarkets, ALL_SLOTS);
+  }
+}
+
+const ALL_SLOTS = (1n << BigInt(SLOTS)) - 1n;
+
+function valuation(
+  markets: EpochMarkets,
+  priceOf: (market: EpochMarket, slot: number) => readonly [centre: bigint, halfWidth: bigint],
+  settleMask: bigint,
+): Valuation {
+  const prices = Array.from({ length: SLOTS }, (_, slot) => {
+    const market = markets[slot];
+    return market?.listed === true ? priceOf(market, slot) : ([0n, BIG] as const);
+  });
+  return {
+    priceIfLong: prices.map(([centre, halfWidth]) => centre - halfWidth),
+    priceIfShort: prices.map(([centre, halfWidth]) => centre + halfWidth),
+    settleMask,
+  };
+}

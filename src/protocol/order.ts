@@ -1,0 +1,102 @@
+import { hashTypedData } from "viem";
+import { privateKeyToAccount } from "viem/accounts";
+import type { Hex } from "./keys.ts";
+
+export type Side = "buy" | "sell";
+export type TimeInForce = "GTC" | "IOC" | "FOK";
+
+/**
+ * An order of a ticket's session key. limitPrice in base units per contract, |limitPrice| < 2^80; quantity in
+ * contracts, 0 < quantity < 2^31; clientId random and not zero, 64 bits; an order and its replacements share the
+ * clientId, count its filled quantity together and rise in revision (8 bits); expiry in unix seconds.
+ */
+export type Order = {
+  readonly ticketId: Hex;
+  readonly clientId: bigint;
+  readonly revision: number;
+  readonly side: Side;
+  readonly limitPrice: bigint;
+  readonly quantity: number;
+  readonly timeInForce: TimeInForce;
+  readonly postOnly: boolean;
+  readonly expiry: bigint;
+};
+
+/** The EIP-712 domain of one clearing house. */
+export type Domain = {
+  readonly name: "Hedgerow";
+  readonly version: "1";
+  readonly chainId: number;
+  readonly verifyingContract: Hex;
+};
+
+/** Releases a ticket or a credit into one new note (spec TKT-7). cash in base units, position in contracts. */
+export type Release = {
+  readonly id: Hex;
+  readonly nullifier: bigint;
+  readonly newNote: bigint;
+  readonly cash: bigint;
+  readonly position: bigint;
+};
+
+/** The contract's codes for side and time in force. */
+export const SIDE_CODE: Readonly<Record<Side, number>> = { buy: 0, sell: 1 };
+export const TIME_IN_FORCE_CODE: Readonly<Record<TimeInForce, number>> = { GTC: 0, IOC: 1, FOK: 2 };
+
+const ORDER_TYPES = {
+  Order: [
+    { name: "ticketId", type: "bytes32" },
+    { name: "clientId", type: "uint64" },
+    { name: "revision", type: "uint8" },
+    { name: "side", type: "uint8" },
+    { name: "limitPrice", type: "int88" },
+    { name: "quantity", type: "uint32" },
+    { name: "timeInForce", type: "uint8" },
+    { name: "postOnly", type: "bool" },
+    { name: "expiry", type: "uint64" },
+  ],
+} as const;
+
+const RELEASE_TYPES = {
+  Release: [
+    { name: "id", type: "bytes32" },
+    { name: "nullifier", type: "uint256" },
+    { name: "newNote", type: "uint256" },
+    { name: "cash", type: "int256" },
+    { name: "position", type: "int256" },
+  ],
+} as const;
+
+/** The domain of a clearing house at an address. */
+export function domainOf(chainId: bigint, contract: Hex): Domain {
+  return { name: "Hedgerow", version: "1", chainId: Number(chainId), verifyingContract: contract };
+}
+
+/** The hash that the session key signs. */
+export function orderHash(domain: Domain, order: Order): Hex {
+  return hashTypedData({ domain, types: ORDER_TYPES, primaryType: "Order", message: orderMessage(order) });
+}
+
+/** Signs an order with its ticket's session key: 65 bytes r, s, v. */
+export async function signOrder(domain: Domain, order: Order, sessionPrivateKey: Hex): Promise<Hex> {
+  return privateKeyToAccount(sessionPrivateKey).sign({ hash: orderHash(domain, order) });
+}
+
+/** The hash that a session or credit key signs to release what it holds. */
+export function releaseHash(domain: Domain, release: Release): Hex {
+  return hashTypedData({ domain, types: RELEASE_TYPES, primaryType: "Release", message: release });
+}
+
+/** Signs a release with the key of a ticket or credit. */
+export async function signRelease(domain: Domain, release: Release, privateKey: Hex): Promise<Hex> {
+  return privateKeyToAccount(privateKey).sign({ hash: releaseHash(domain, release) });
+}
+
+/** An order with the contract's codes. */
+export function orderMessage(order: Order) {
+  return {
+    ...order,
+    side: SIDE_CODE[order.side],
+    timeInForce: TIME_IN_FORCE_CODE[order.timeInForce],
+  };
+}
