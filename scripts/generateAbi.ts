@@ -1,5 +1,6 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { format, resolveConfig } from "prettier";
 import { z } from "zod";
 
 /**
@@ -48,14 +49,15 @@ function merged(sources: readonly string[]): Abi {
   return abi;
 }
 
-function generate(): string {
+async function generate(): Promise<string> {
   const parts = exports_.map(({ name, sources }) => {
     return `export const ${name} = ${JSON.stringify(merged(sources))} as const;\n`;
   });
-  return ["// Written by scripts/generateAbi.ts from the compiled contracts.\n", ...parts].join("\n");
+  const source = ["// Written by scripts/generateAbi.ts from the compiled contracts.\n", ...parts].join("\n");
+  return format(source, { ...(await resolveConfig(target)), filepath: fileURLToPath(target) });
 }
 
-const wanted = generate();
+const wanted = await generate();
 const present = (() => {
   try {
     return readFileSync(target, "utf8");
