@@ -13,10 +13,10 @@ library NoteTree {
         mapping(uint256 level => uint256 node) frontier;
     }
 
-    // What hashing needs, laid out in memory once per call: Poseidon's table and the root of an empty subtree of each
-    // height.
+    // Laid out in memory once per call.
     struct Constants {
-        bytes poseidon;
+        uint256 modulus;
+        // The root of an empty subtree of each height.
         uint256[21] zeros;
     }
 
@@ -37,7 +37,7 @@ library NoteTree {
         startIndex = position << height;
         if (startIndex + (1 << height) > CAPACITY) revert TreeFull(startIndex, leaves.length, CAPACITY);
 
-        Constants memory constants = Constants(Poseidon.table(), _zeros());
+        Constants memory constants = Constants(Bn254.R, _zeros());
         if (startIndex != next) {
             uint256 skipped = _completed(tree, constants, next, height);
             _file(tree, constants, skipped, height, position - 1);
@@ -136,7 +136,7 @@ library NoteTree {
     ) private pure returns (uint256) {
         uint256 zero = constants.zeros[level];
         if (left == zero && right == zero) return constants.zeros[level + 1];
-        return Poseidon.hash(constants.poseidon, left, right);
+        return Poseidon.hash(constants.modulus, left, right);
     }
 
     function _zeros() private pure returns (uint256[21] memory zeros) {
