@@ -46,7 +46,8 @@ import type { CancelOrder, Cancelled, Command, Entry, NewOrder, OrderId, Replace
 //        and there is always at least one.
 // MAT-12 The same commands give the same entries and the same state, always.
 // MAT-13 Between commands the best bid is below the best ask.
-// MAT-14 Contracts are conserved: accepted total = traded + resting + cancelled + expired, per order.
+// MAT-14 Contracts are conserved: an order's total in force = traded + resting + cancelled + expired.
+// (MAT-15, the format of recorded flow, stands in flow.ts.)
 
 /** One market's book during one epoch. Only `apply` changes it. */
 export interface Book {
@@ -92,7 +93,10 @@ export function apply(book: Book, seq: number, command: Command): readonly Entry
 
 function place(book: Book, seq: number, order: NewOrder, log: Entry[]): void {
   const fault = newOrderFault(book, order);
-  if (fault !== undefined) return reject(seq, order.orderId, fault, log);
+  if (fault !== undefined) {
+    reject(seq, order.orderId, fault, log);
+    return;
+  }
 
   const { orderId, side, priceTicks, quantity } = order;
   const row = addOrder(book.orders, order, seq);
@@ -100,26 +104,37 @@ function place(book: Book, seq: number, order: NewOrder, log: Entry[]): void {
 
   const remaining = trade(book, seq, row, log);
   if (remaining === 0) return;
-  if (order.timeInForce === "GTC") return rest(book, row);
-  log.push({ kind: "expired", seq, n: log.length, orderId, remaining });
-  removeOrder(book.orders, row);
+  if (order.timeInForce === "GTC") {
+    rest(book, row);
+  } else {
+    log.push({ kind: "expired", seq, n: log.length, orderId, remaining });
+    removeOrder(book.orders, row);
+  }
 }
 
 function cancel(book: Book, seq: number, command: CancelOrder, log: Entry[]): void {
   const row = liveRow(book.orders, command.orderId);
-  if (row === undefined) return reject(seq, command.orderId, new UnknownOrder(command.orderId), log);
-  takeOut(book, seq, row, "requested", log);
+  if (row === undefined) reject(seq, command.orderId, new UnknownOrder(command.orderId), log);
+  else takeOut(book, seq, row, "requested", log);
 }
 
 function replace(book: Book, seq: number, command: ReplaceOrder, log: Entry[]): void {
+  const { orderId } = command;
+  const row = liveRow(book.orders, orderId);
+  if (row === undefined) {
+    reject(seq, orderId, new UnknownOrder(orderId), log);
+    return;
+  }
+  const fault = replacementFault(book, row, command);
+  if (fault !== undefined) reject(seq, orderId, fault, log);
+  else if (command.quantity <= at(book.orders.filled, row)) takeOut(book, seq, row, "replaced-to-filled", log);
+  else amend(book, seq, row, command, log);
+}
+
+/** Puts a checked replacement in force. */
+function amend(book: Book, seq: number, row: number, command: ReplaceOrder, log: Entry[]): void {
   const { orders } = book;
   const { orderId, revision, priceTicks, quantity } = command;
-  const row = liveRow(orders, orderId);
-  if (row === undefined) return reject(seq, orderId, new UnknownOrder(orderId), log);
-  const fault = replacementFault(book, row, command);
-  if (fault !== undefined) return reject(seq, orderId, fault, log);
-  if (quantity <= at(orders.filled, row)) return takeOut(book, seq, row, "replaced-to-filled", log);
-
   const keepsPriority = priceTicks === at(orders.priceTicks, row) && quantity <= at(orders.total, row);
   if (keepsPriority) {
     const level = orders.level[row];

@@ -1,7 +1,4 @@
-import { createReadStream } from "node:fs";
-import type { Readable } from "node:stream";
-import { pipeline } from "node:stream";
-import { CsvError, parse } from "csv-parse";
+import { CsvError, parse, type Parser } from "csv-parse";
 import { z } from "zod";
 import { HedgerowError } from "../protocol/errors.ts";
 import type { Book } from "./engine.ts";
@@ -10,7 +7,10 @@ import { MAX_QUANTITY } from "./terms.ts";
 import type { Command, NewOrder, Side } from "./types.ts";
 import { openOrder } from "./views.ts";
 
-// Recorded order flow as CSV with a header line. Prices are whole numbers in the unit of the recording; the caller
+// MAT-15 A line of recorded flow that breaks the format is refused with its number, column, value and rule; line ends,
+//        quotes, a byte order mark and further columns make no difference.
+//
+// Recorded order flow is CSV with a header line. Prices are whole numbers in the unit of the recording; the caller
 // turns them into ticks if they are not. Columns may stand in any order, and further ones are ignored.
 
 /** A line of a flow or book file is not what the format says. `line` counts from 1, the header. */
@@ -25,10 +25,10 @@ export class MalformedFlow extends MatchingError {
   }
 }
 
-/** A flow or book file cannot be read. */
+/** The source of a flow or book failed. */
 export class UnreadableFlow extends MatchingError {
-  constructor(source: string, reason: string) {
-    super("UnreadableFlow", `cannot read ${source}: ${reason}`, { source, reason });
+  constructor(reason: string) {
+    super("UnreadableFlow", `cannot read the order flow: ${reason}`, { reason });
   }
 }
 
@@ -110,18 +110,11 @@ const bookRow = z
 const FLOW_COLUMNS = ["seq", "time_ns", "op", "order_id", "side", "price", "size", "tif"] as const;
 const BOOK_COLUMNS = ["order_id", "side", "price", "size"] as const;
 
-/** Rows of a flow file, one by one. Throws MalformedFlow at the first bad line, UnreadableFlow if the file fails. */
-export function readFlow(path: string): AsyncGenerator<FlowRow> {
-  return parseFlow(createReadStream(path));
-}
+/** Text in UTF-8, in pieces: a file stream, for example. */
+export type FlowSource = AsyncIterable<Uint8Array | string>;
 
-/** Rows of an initial book file, in priority order. Throws as `readFlow` does. */
-export function readInitialBook(path: string): AsyncGenerator<BookRow> {
-  return parseInitialBook(createReadStream(path));
-}
-
-/** `readFlow` for text from anywhere. */
-export async function* parseFlow(source: Readable): AsyncGenerator<FlowRow> {
+/** Rows of a flow file, one by one. Throws MalformedFlow at the first bad line, UnreadableFlow if the source fails. */
+export async function* parseFlow(source: FlowSource): AsyncGenerator<FlowRow> {
   let lastSeq = -1;
   for await (const { line, cells } of readCells(source, FLOW_COLUMNS)) {
     const row = { ...checkRow(flowRow, line, cells), line };
@@ -133,8 +126,8 @@ export async function* parseFlow(source: Readable): AsyncGenerator<FlowRow> {
   }
 }
 
-/** `readInitialBook` for text from anywhere. */
-export async function* parseInitialBook(source: Readable): AsyncGenerator<BookRow> {
+/** Rows of an initial book file, in priority order. Throws as `parseFlow` does. */
+export async function* parseInitialBook(source: FlowSource): AsyncGenerator<BookRow> {
   for await (const { line, cells } of readCells(source, BOOK_COLUMNS))
     yield { ...checkRow(bookRow, line, cells), line };
 }
@@ -166,11 +159,13 @@ export function bookCommand(row: BookRow, owner: string): NewOrder {
   };
 }
 
+const csvRecord = z.object({ info: z.object({ lines: z.number() }), record: z.array(z.string()) });
+
 type Cells = Readonly<Record<string, string>>;
 
 /** Splits text into rows of cells named by the header, each with the number of its last line. */
 async function* readCells(
-  source: Readable,
+  source: FlowSource,
   columns: readonly string[],
 ): AsyncGenerator<{ readonly line: number; readonly cells: Cells }> {
   const parser = parse({
@@ -181,8 +176,8 @@ async function* readCells(
     skip_empty_lines: true,
     max_record_size: 65_536,
   });
-  // A failure of either end destroys both and surfaces in the loop below.
-  const rows: AsyncIterable<unknown> = pipeline(source, parser, () => {});
+  void feed(source, parser);
+  const rows: AsyncIterable<unknown> = parser;
   let header: readonly string[] | undefined;
   try {
     for await (const row of rows) {
@@ -197,12 +192,25 @@ async function* readCells(
   } catch (error) {
     if (error instanceof HedgerowError) throw error;
     if (error instanceof CsvError) throw new MalformedFlow(parser.info.lines, "(line)", error.code, error.message);
-    throw new UnreadableFlow("order flow", error instanceof Error ? error.message : String(error));
+    throw new UnreadableFlow(error instanceof Error ? error.message : String(error));
   }
   if (header === undefined) checkHeader([], 1, columns);
 }
 
-const csvRecord = z.object({ info: z.object({ lines: z.number() }), record: z.array(z.string()) });
+/** Writes the source into the parser no faster than rows are taken from it. A failure surfaces at the reader. */
+async function feed(source: FlowSource, parser: Parser): Promise<void> {
+  const closed = new Promise<void>((resolve) => parser.once("close", resolve));
+  try {
+    for await (const chunk of source) {
+      if (parser.destroyed) return; // the reader has stopped; leaving the loop closes the source
+      if (parser.write(chunk)) continue;
+      await Promise.race([closed, new Promise<void>((resolve) => parser.once("drain", resolve))]);
+    }
+    parser.end();
+  } catch (error) {
+    parser.destroy(error instanceof Error ? error : new Error(String(error)));
+  }
+}
 
 function checkHeader(header: readonly string[], line: number, columns: readonly string[]): void {
   for (const column of columns) {

@@ -33,7 +33,7 @@ export function bestLevel(ladder: Ladder): Level | undefined {
 export function levelAt(ladder: Ladder, priceTicks: number): Level {
   const index = indexOf(ladder, priceTicks);
   const found = ladder.levels[index];
-  if (found !== undefined && found.priceTicks === priceTicks) return found;
+  if (found?.priceTicks === priceTicks) return found;
   const level = { priceTicks, head: NONE, tail: NONE, quantity: 0, orders: 0 };
   ladder.levels.splice(index, 0, level);
   return level;

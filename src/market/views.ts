@@ -1,4 +1,5 @@
-import { createHash } from "node:crypto";
+import { sha256 } from "@noble/hashes/sha2.js";
+import { bytesToHex, utf8ToBytes } from "@noble/hashes/utils.js";
 import type { Book } from "./engine.ts";
 import { bestLevel, type Ladder, type Level } from "./ladder.ts";
 import { at, idAt, liveRow, NONE, remainingAt, sideAt } from "./orderTable.ts";
@@ -69,14 +70,14 @@ export function* openOrders(book: Book): Generator<OpenOrder> {
  * ids that are taken), then one per resting order in priority order. Of dead ids only their number is hashed.
  */
 export function stateHash(book: Book): string {
-  const hash = createHash("sha256");
-  hash.update(`${JSON.stringify([book.lastSeq, book.orders.rowOf.size])}\n`);
-  for (const order of openOrders(book)) hash.update(`${stateLine(order)}\n`);
-  return hash.digest("hex");
+  const hash = sha256.create();
+  hash.update(utf8ToBytes(`${JSON.stringify([book.lastSeq, book.orders.rowOf.size])}\n`));
+  for (const order of openOrders(book)) hash.update(utf8ToBytes(`${stateLine(order)}\n`));
+  return bytesToHex(hash.digest());
 }
 
 /** The line of one resting order under `stateHash`. */
-export function stateLine(order: OpenOrder): string {
+function stateLine(order: OpenOrder): string {
   const { orderId, owner, side, priceTicks, total, filled, revision, prioritySeq, postOnly, selfTrade } = order;
   return JSON.stringify([orderId, owner, side, priceTicks, total, filled, revision, prioritySeq, postOnly, selfTrade]);
 }

@@ -258,7 +258,9 @@ test("every command has outcomes, numbered from 0 without gaps [MAT-11]", () => 
       let seq = 0;
       replay(terms, stream, (_book, entries) => {
         assert.ok(entries.length > 0);
-        entries.forEach((entry, n) => assert.deepEqual([entry.seq, entry.n], [seq, n]));
+        entries.forEach((entry, n) => {
+          assert.deepEqual([entry.seq, entry.n], [seq, n]);
+        });
         seq += 1;
       });
     }),

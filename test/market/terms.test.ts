@@ -28,7 +28,11 @@ test("a price beyond 2^53 ticks is refused [MAT-1]", () => {
 test("ticks and prices convert back and forth, for tokens of 18 decimals too [MAT-1]", () => {
   const ticks = fc.integer({ min: Number.MIN_SAFE_INTEGER, max: Number.MAX_SAFE_INTEGER });
   const tick = fc.bigInt({ min: 1n, max: 10n ** 20n });
-  fc.assert(fc.property(ticks, tick, (n, tick) => assert.equal(toTicks(fromTicks(n, tick), tick), n)));
+  fc.assert(
+    fc.property(ticks, tick, (n, tick) => {
+      assert.equal(toTicks(fromTicks(n, tick), tick), n);
+    }),
+  );
 });
 
 test("a zero price is zero ticks, never minus zero [MAT-1]", () => {
@@ -37,7 +41,9 @@ test("a zero price is zero ticks, never minus zero [MAT-1]", () => {
 
 test("an order is refused for quantity, price and limits by errors of the matching stage [MAT-1, MAT-2]", () => {
   validateOrder(STRICT_TERMS, { priceTicks: -10, quantity: 2 ** 31 - 1 });
-  const refused = (priceTicks: number, quantity: number) => () => validateOrder(STRICT_TERMS, { priceTicks, quantity });
+  const refused = (priceTicks: number, quantity: number) => () => {
+    validateOrder(STRICT_TERMS, { priceTicks, quantity });
+  };
   for (const quantity of [0, -1, 2 ** 31]) assert.throws(refused(0, quantity), BadQuantity);
   for (const price of [-11, 11]) assert.throws(refused(price, 1), OffLimits);
   assert.throws(refused(0.5, 1), BadPrice);
