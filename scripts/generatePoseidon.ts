@@ -26,9 +26,13 @@ const constantsSchema = z.object({
 /** The constants circomlibjs brings along do not have the known shape. */
 export class PoseidonConstantsChanged extends HedgerowError {
   constructor(what: string) {
-    super("PoseidonConstantsChanged", `circomlibjs' Poseidon constants have changed (${what}): check the package's version`, {
-      what,
-    });
+    super(
+      "PoseidonConstantsChanged",
+      `circomlibjs' Poseidon constants have changed (${what}): check the package's version`,
+      {
+        what,
+      },
+    );
   }
 }
 
@@ -62,7 +66,8 @@ function readConstants(): Constants {
 
   const firstHalf = 5 * WIDTH;
   const secondHalf = firstHalf + PARTIAL_ROUNDS;
-  if (c.length !== secondHalf + 3 * WIDTH || s.length !== 5 * PARTIAL_ROUNDS) throw new PoseidonConstantsChanged("rounds");
+  if (c.length !== secondHalf + 3 * WIDTH || s.length !== 5 * PARTIAL_ROUNDS)
+    throw new PoseidonConstantsChanged("rounds");
   return {
     mix: columns(entry(constants.M, LIST)),
     lastMix: columns(entry(constants.P, LIST)),
@@ -86,7 +91,10 @@ function product(names: readonly string[], factors: readonly bigint[]): string {
 /** to = from^5 + constant, below 2 R. */
 function power(to: string, from: string, constant: bigint): string[] {
   const fifth = `mulmod(mulmod(${to}, ${to}, r), ${from}, r)`;
-  return [`${to} := mulmod(${from}, ${from}, r)`, `${to} := ${constant === 0n ? fifth : `add(${fifth}, ${hex(constant)})`}`];
+  return [
+    `${to} := mulmod(${from}, ${from}, r)`,
+    `${to} := ${constant === 0n ? fifth : `add(${fifth}, ${hex(constant)})`}`,
+  ];
 }
 
 function fullRound(constants: readonly bigint[], mix: readonly (readonly bigint[])[]): string[] {

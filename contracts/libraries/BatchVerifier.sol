@@ -74,10 +74,18 @@ library BatchVerifier {
         assembly ("memory-safe") {
             let firstRho := add(rhos, 0x20)
             let endOfRhos := add(firstRho, shl(5, mload(rhos)))
-            for { let offset := 0 } lt(offset, 0x320) { offset := add(offset, 0x20) } {
+            for {
+                let offset := 0
+            } lt(offset, 0x320) {
+                offset := add(offset, 0x20)
+            } {
                 let sum := 0
                 let signal := add(signals.offset, offset)
-                for { let rho := firstRho } lt(rho, endOfRhos) { rho := add(rho, 0x20) } {
+                for {
+                    let rho := firstRho
+                } lt(rho, endOfRhos) {
+                    rho := add(rho, 0x20)
+                } {
                     let value := calldataload(signal)
                     refused := or(refused, iszero(lt(value, r)))
                     sum := addmod(sum, mulmod(mload(rho), value, r), r)
@@ -129,7 +137,12 @@ library BatchVerifier {
             (bool okA, uint256 aX, uint256 aY) = Bn254.mul(a[0], a[1], rhos[i]);
             (bool okC, uint256 cX, uint256 cY) = Bn254.mul(c[0], c[1], rhos[i]);
             if (!okA || !okC) revert PointNotOnCurve(i);
-            _setPair(pairs, i, aX, aY, [b[0][0], b[0][1], b[1][0], b[1][1]]);
+            assembly ("memory-safe") {
+                let pair := add(add(pairs, 0x20), mul(i, 0xc0))
+                mstore(pair, aX)
+                mstore(add(pair, 0x20), aY)
+                calldatacopy(add(pair, 0x40), b, 0x80)
+            }
             (x, y) = _add(x, y, cX, cY);
         }
     }

@@ -28,8 +28,8 @@ library NoteTree {
     uint256 internal constant CAPACITY = 1 << DEPTH;
 
     // Inserts the leaves as a subtree of the smallest 2^height >= leaves at the next multiple of 2^height, so that a
-    // batch costs about one hash per leaf. Leaves passed over stay zero for ever. Emptied of its meaning on return:
-    // `leaves`, which is why this is a call to the library and works on a copy.
+    // batch costs about one hash per leaf. Leaves passed over stay zero for ever. `leaves` is used as work space: being a
+    // call to a library, this works on its own copy.
     function append(Tree storage tree, uint256[] memory leaves) public returns (uint256 root, uint256 startIndex) {
         uint256 next = tree.nextIndex == 0 ? 1 : tree.nextIndex;
         uint256 height = _heightOf(leaves.length);
@@ -66,9 +66,10 @@ library NoteTree {
         uint256 height
     ) private view returns (uint256 node) {
         for (uint256 level = 0; level < height; ++level) {
-            node = (next >> level) & 1 == 1
-                ? _hash(constants, level, tree.frontier[level], node)
-                : _hash(constants, level, node, constants.zeros[level]);
+            node =
+                (next >> level) & 1 == 1
+                    ? _hash(constants, level, tree.frontier[level], node)
+                    : _hash(constants, level, node, constants.zeros[level]);
         }
     }
 
@@ -119,9 +120,10 @@ library NoteTree {
         uint256 position
     ) private view returns (uint256) {
         for (; level < DEPTH; ++level) {
-            node = position & 1 == 1
-                ? _hash(constants, level, tree.frontier[level], node)
-                : _hash(constants, level, node, constants.zeros[level]);
+            node =
+                position & 1 == 1
+                    ? _hash(constants, level, tree.frontier[level], node)
+                    : _hash(constants, level, node, constants.zeros[level]);
             position >>= 1;
         }
         return node;
