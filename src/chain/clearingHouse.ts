@@ -18,7 +18,8 @@ import {
   type TransactionReceipt,
   type WalletClient,
 } from "viem";
-import { nonceManager, privateKeyToAccount } from "viem/accounts";
+import { privateKeyToAccount } from "viem/accounts";
+import { createNonceManager, jsonRpc, type NonceManager } from "viem/nonce";
 import { type Action, actionCode, encodeFields } from "../protocol/action.ts";
 import type { EpochMarket, Phase } from "../protocol/epoch.ts";
 import { HedgerowError } from "../protocol/errors.ts";
@@ -118,8 +119,16 @@ export function publicClientOf(url: string, chainId: number): Client {
   });
 }
 
-/** A sender with a private key; it numbers its own transactions, so that several may be under way. */
-export function senderOf(url: string, chainId: bigint, privateKey: Hex): Sender {
+/**
+ * A sender with a private key; it numbers its own transactions, so that several may be under way. The counter is its
+ * own by default: one shared by chains of the same id would carry numbers from one chain to the other.
+ */
+export function senderOf(
+  url: string,
+  chainId: bigint,
+  privateKey: Hex,
+  nonceManager: NonceManager = createNonceManager({ source: jsonRpc() }),
+): Sender {
   const account = privateKeyToAccount(privateKey, { nonceManager });
   return {
     address: account.address,
