@@ -1,0 +1,76 @@
+import { defineConfig } from "eslint/config";
+import tseslint from "typescript-eslint";
+
+/**
+ * Which folders of src/ each folder may import from, besides itself.
+ * cli -> exchange, trader, clearing -> chain, prover -> protocol, market
+ */
+const mayImport = {
+  protocol: [],
+  market: ["protocol"],
+  prover: ["protocol", "market"],
+  chain: ["protocol", "market"],
+  exchange: ["chain", "prover", "protocol", "market"],
+  trader: ["chain", "prover", "protocol", "market"],
+  clearing: ["chain", "prover", "protocol", "market"],
+  cli: ["exchange", "trader", "clearing", "chain", "prover", "protocol", "market"],
+};
+const layers = Object.keys(mayImport);
+const pure = ["protocol", "market"];
+
+const layerRules = layers.map((layer) => {
+  const forbidden = layers.filter((other) => other !== layer && !mayImport[layer].includes(other));
+  const patterns = [
+    { regex: "^(\\.\\./)+(test|bench)/", message: "src/ does not import from test/ or bench/." },
+    ...(layer === "cli" ? [] : [{ regex: "^(\\.\\./)+scripts/", message: "Only src/cli may call a script." }]),
+    ...(forbidden.length === 0
+      ? []
+      : [
+          {
+            regex: `^(\\.\\./)+(src/)?(${forbidden.join("|")})/`,
+            message: `src/${layer} may import from ${mayImport[layer].join(", ") || "no other folder of src/"} only.`,
+          },
+        ]),
+    ...(pure.includes(layer)
+      ? [{ regex: "^(node:(?!buffer)|viem/actions)", message: `src/${layer} is pure: no input or output.` }]
+      : []),
+  ];
+  return { files: [`src/${layer}/**/*.ts`], rules: { "no-restricted-imports": ["error", { patterns }] } };
+});
+
+export default defineConfig(
+  { ignores: ["node_modules/", ".cache/", "artifacts/", "cache/", "circuits/"] },
+  {
+    files: ["**/*.ts"],
+    extends: [tseslint.configs.strictTypeChecked, tseslint.configs.stylisticTypeChecked],
+    languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
+    linterOptions: { reportUnusedDisableDirectives: "error" },
+    rules: {
+      "@typescript-eslint/consistent-type-imports": ["error", { fixStyle: "inline-type-imports" }],
+      "@typescript-eslint/switch-exhaustiveness-check": ["error", { considerDefaultExhaustiveForUnions: true }],
+      // Numbers and bigints read well in messages; anything else must be turned into text on purpose.
+      "@typescript-eslint/restrict-template-expressions": ["error", { allowNumber: true }],
+      // The Solidity and circom names are kept, and a record's index signature is a fair way to say "any name".
+      "@typescript-eslint/consistent-indexed-object-style": "off",
+      eqeqeq: "error",
+      "no-console": "off",
+    },
+  },
+  {
+    files: ["test/**/*.ts"],
+    rules: {
+      // node:test collects the promises of test() and describe() itself.
+      "@typescript-eslint/no-floating-promises": [
+        "error",
+        {
+          allowForKnownSafeCalls: [
+            { from: "package", package: "node:test", name: ["test", "describe", "suite", "it"] },
+          ],
+        },
+      ],
+      // A stand-in in a test may do nothing.
+      "@typescript-eslint/no-empty-function": "off",
+    },
+  },
+  layerRules,
+);

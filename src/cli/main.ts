@@ -1,0 +1,40 @@
+import { Command } from "commander";
+import manifest from "../../package.json" with { type: "json" };
+
+/**
+ * The command line. Each command is imported only when it runs, so that help comes at once.
+ */
+const program = new Command("hedgerow")
+  .description("A futures exchange on which nobody sees what you hold and everybody can check that you can pay.")
+  .version(manifest.version)
+  .showHelpAfterError();
+
+program
+  .command("version")
+  .description("print the versions of Hedgerow and Node")
+  .option("--json", "print one JSON object")
+  .action((options: { json?: true }) => {
+    const versions = { hedgerow: manifest.version, node: process.versions.node };
+    console.log(options.json ? JSON.stringify(versions) : `hedgerow ${manifest.version}, Node ${versions.node}`);
+  });
+
+program
+  .command("doctor")
+  .description("check that everything Hedgerow needs is in place")
+  .option("--json", "print one JSON object")
+  .action(async (options: { json?: true }) => {
+    const { examine } = await import("./doctor.ts");
+    const findings = examine();
+    const ok = findings.every((finding) => finding.ok);
+    if (options.json) {
+      console.log(JSON.stringify({ ok, findings }));
+    } else {
+      for (const { ok, what, found, remedy } of findings) {
+        console.log(`${ok ? "ok     " : "MISSING"} ${what}: ${found}${ok ? "" : ` -> ${remedy}`}`);
+      }
+    }
+    process.exitCode = ok ? 0 : 1;
+  });
+
+if (process.argv.length <= 2) program.help();
+await program.parseAsync();
