@@ -32,7 +32,11 @@ export class CeremonyFailed extends HedgerowError {
   }
 }
 
-type Derived = { readonly zkey: Uint8Array; readonly verifyingKey: string; readonly pins: Pins };
+interface Derived {
+  readonly zkey: Uint8Array;
+  readonly verifyingKey: string;
+  readonly pins: Pins;
+}
 
 function beaconHash(text: string): string {
   return createHash("sha256").update(text).digest("hex");
@@ -46,7 +50,9 @@ async function step<T>(title: string, work: (logger: Logger) => Promise<T>): Pro
     if (process.stdout.isTTY) process.stdout.write(`\r\x1b[K${title}  ${seconds()}  ${message.slice(0, 60)}`);
   };
   if (!process.stdout.isTTY) console.log(`${title} ...`);
-  const loud = (message: string): void => console.error(`\n${title}: ${message}`);
+  const loud = (message: string): void => {
+    console.error(`\n${title}: ${message}`);
+  };
   const result = await work({ debug: show, info: () => undefined, warn: loud, error: loud });
   console.log(`${process.stdout.isTTY ? "\r\x1b[K" : ""}${title}  ${seconds()}`);
   return result;

@@ -3,7 +3,7 @@ declare module "ffjavascript" {
   /** A field element or point in the library's own memory format. */
   type Bytes = Uint8Array;
 
-  export type Field = {
+  export interface Field {
     readonly n8: number;
     readonly zero: Bytes;
     readonly one: Bytes;
@@ -15,8 +15,8 @@ declare module "ffjavascript" {
     neg(a: Bytes): Bytes;
     eq(a: Bytes, b: Bytes): boolean;
     toObject(a: Bytes): bigint;
-  };
-  export type Group = {
+  }
+  export interface Group {
     readonly zero: Bytes;
     fromObject(affine: unknown): Bytes;
     toObject(point: Bytes): unknown;
@@ -29,8 +29,8 @@ declare module "ffjavascript" {
     timesScalar(point: Bytes, scalar: bigint): Bytes;
     timesFr(point: Bytes, scalar: Bytes): Bytes;
     multiExpAffine(bases: Bytes, scalars: Bytes): Promise<Bytes>;
-  };
-  export type Curve = {
+  }
+  export interface Curve {
     readonly r: bigint;
     readonly q: bigint;
     readonly Fr: Field;
@@ -40,6 +40,6 @@ declare module "ffjavascript" {
     readonly Gt: Field;
     pairingEq(...points: readonly Bytes[]): Promise<boolean>;
     terminate(): Promise<void>;
-  };
+  }
   export function getCurveFromName(name: "bn128", options?: { singleThread?: boolean }): Promise<Curve>;
 }

@@ -3,7 +3,10 @@ declare module "snarkjs" {
   import type { Curve } from "ffjavascript";
 
   export type Logger = Readonly<Record<"debug" | "info" | "warn" | "error", (message: string) => void>>;
-  export type MemoryFile = { type: "mem"; data?: Uint8Array };
+  export interface MemoryFile {
+    type: "mem";
+    data?: Uint8Array;
+  }
   type File = string | MemoryFile;
 
   export const powersOfTau: {

@@ -13,14 +13,14 @@ import { hash2, hash3, hash4, TAG_CREDIT, TAG_OWNER, TAG_SESSION, TAG_VIEW } fro
 export type Hex = `0x${string}`;
 
 /** Keys of one margin account. All three are field elements; spendingKey and viewingKey are secret. */
-export type AccountKeys = {
+export interface AccountKeys {
   /** Spends the account. */
   readonly spendingKey: bigint;
   /** Public name of the seat: H(TAG_OWNER, spendingKey). */
   readonly ownerKey: bigint;
   /** Shows the whole past and future of the account, spends nothing, cannot be changed: H(TAG_VIEW, spendingKey). */
   readonly viewingKey: bigint;
-};
+}
 
 const PHRASE_LENGTHS: readonly number[] = [12, 15, 18, 21, 24];
 const KNOWN_WORDS: ReadonlySet<string> = new Set(wordlist);

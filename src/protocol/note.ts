@@ -6,10 +6,10 @@ import { hash3, hash9, TAG_BLIND, TAG_NULL } from "./hash.ts";
 export const SLOTS = 8;
 
 /** The hidden contents of a seat's note. Cash in signed base units, positions in signed contracts, one per slot. */
-export type Account = {
+export interface Account {
   readonly cash: bigint;
   readonly positions: readonly bigint[];
-};
+}
 
 /** A list with one entry per slot has another length. */
 export class WrongSlotCount extends HedgerowError {
@@ -33,7 +33,9 @@ export function assertPerSlot(name: string, list: readonly unknown[]): void {
 export function assertAccount(account: Account): void {
   assertPerSlot("positions", account.positions);
   assertSigned("cash", account.cash, CASH_BITS);
-  account.positions.forEach((position, slot) => assertSigned(`position[${slot}]`, position, POSITION_BITS));
+  account.positions.forEach((position, slot) => {
+    assertSigned(`position[${slot}]`, position, POSITION_BITS);
+  });
 }
 
 /**

@@ -3,7 +3,7 @@ import { SLOTS } from "./note.ts";
 import { assertCashDelta, assertValuation, type Valuation } from "./valuation.ts";
 
 /** What one proof says in public (spec CIR-1). Signed numbers are plain here; publicSignals makes field elements. */
-export type Statement = {
+export interface Statement {
   /** Root of a tree that holds the spent note. */
   readonly root: bigint;
   /** Name of the spent note that only its owner can compute. */
@@ -22,7 +22,7 @@ export type Statement = {
   readonly positionDelta: bigint;
   /** Hash of everything else that the contract will do. */
   readonly context: bigint;
-};
+}
 
 /** Where each value stands among the public signals: the one place in TypeScript that knows the order. */
 export const SIGNAL = {

@@ -15,17 +15,17 @@ import { type MerklePath, rootOfPath } from "./tree.ts";
 import { assertCashDelta, assertValuation, equity, settle, type Valuation } from "./valuation.ts";
 
 /** What an account receives in public: signed base units, and signed contracts in one slot. */
-export type Change = {
+export interface Change {
   readonly cashDelta: bigint;
   readonly slot: bigint;
   readonly positionDelta: bigint;
-};
+}
 
 /** A change of nothing, as renewals, sleep and wake use it. */
 export const NO_CHANGE: Change = { cashDelta: 0n, slot: 0n, positionDelta: 0n };
 
 /** Everything that decides a transition but its context, which hashes the results. */
-export type TransitionInput = {
+export interface TransitionInput {
   readonly spendingKey: bigint;
   /** Contents and blinding of the note to spend, and its path to the root that the proof names. */
   readonly account: Account;
@@ -37,25 +37,25 @@ export type TransitionInput = {
   readonly showSeat: boolean;
   readonly valuation: Valuation;
   readonly change: Change;
-};
+}
 
 /** A transition that waits for its context. */
-export type TransitionDraft = {
+export interface TransitionDraft {
   readonly input: TransitionInput;
   readonly ownerKey: bigint;
   readonly newAccount: Account;
   readonly statement: Omit<Statement, "context">;
-};
+}
 
 /** The circuit's inputs by signal name. Holds secrets: the spending key and the contents of the account. */
 export type CircuitInput = Readonly<Record<string, bigint | readonly bigint[]>>;
 
 /** A transition ready to prove. */
-export type TransitionWitness = {
+export interface TransitionWitness {
   readonly input: TransitionInput;
   readonly newAccount: Account;
   readonly statement: Statement;
-};
+}
 
 /** After the change the account could not pay at the valuation prices. */
 export class InsolventTransition extends HedgerowError {
@@ -88,7 +88,9 @@ export function changed(account: Account, change: Change): Account {
   const positions = account.positions.map((position, m) =>
     BigInt(m) === change.slot ? position + change.positionDelta : position,
   );
-  positions.forEach((position, m) => assertSigned(`new position[${m}]`, position, POSITION_BITS));
+  positions.forEach((position, m) => {
+    assertSigned(`new position[${m}]`, position, POSITION_BITS);
+  });
   return { cash: account.cash + change.cashDelta, positions };
 }
 

@@ -6,10 +6,10 @@ import { hash2 } from "./hash.ts";
 export const TREE_DEPTH = 20;
 
 /** Way from a leaf to the root: at each level the other child, and 1 where the way comes up from the right. */
-export type MerklePath = {
+export interface MerklePath {
   readonly siblings: readonly bigint[];
   readonly bits: readonly (0 | 1)[];
-};
+}
 
 /** A batch of leaves has no room left. */
 export class TreeFull extends HedgerowError {
@@ -26,7 +26,7 @@ export class TreeFull extends HedgerowError {
 export const zeroHashes: readonly bigint[] = zeroSubtrees(TREE_DEPTH);
 
 /**
- * Append-only Poseidon tree of notes, equal leaf by leaf to the tree of the contract (spec TREE-1..4).
+ * Append-only Poseidon tree of notes, equal leaf by leaf to the tree of the contract (spec TRE-1..4).
  * A batch of n leaves goes in as a subtree of the smallest 2^k >= n at the next multiple of 2^k; skipped leaves are
  * zero. Leaf 0 is never a note. Only nodes that differ from the all-zero subtree are stored.
  */
@@ -66,13 +66,17 @@ export class NoteTree {
    */
   insert(leaves: readonly bigint[]): number {
     if (leaves.length === 0) throw new OutOfRange("number of leaves", 0n, "at least 1");
-    leaves.forEach((leaf, i) => assertCanonical(`leaf[${i}]`, leaf));
+    leaves.forEach((leaf, i) => {
+      assertCanonical(`leaf[${i}]`, leaf);
+    });
     let width = 1;
     while (width < leaves.length) width *= 2;
     const start = Math.ceil(this.#nextIndex / width) * width;
     if (start + width > 2 ** this.depth) throw new TreeFull(this.#nextIndex, leaves.length, this.depth);
 
-    leaves.forEach((leaf, i) => this.#store(0, start + i, leaf));
+    leaves.forEach((leaf, i) => {
+      this.#store(0, start + i, leaf);
+    });
     let first = start;
     let last = start + leaves.length - 1;
     for (let level = 1; level <= this.depth; level++) {

@@ -5,11 +5,11 @@ import { type Account, assertPerSlot, SLOTS } from "./note.ts";
  * What a contract values an account at: for each slot the price if the position is long (or zero) and the price if it
  * is short, in signed base units per contract, and which slots are settled into cash (bit m of settleMask: slot m).
  */
-export type Valuation = {
+export interface Valuation {
   readonly priceIfLong: readonly bigint[];
   readonly priceIfShort: readonly bigint[];
   readonly settleMask: bigint;
-};
+}
 
 /** The valuation that only a flat account passes: any position is worth less than all cash together. */
 export function flatOnlyValuation(settleMask = 0n): Valuation {

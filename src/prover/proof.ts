@@ -6,10 +6,17 @@ export type PointG1 = readonly [bigint, bigint];
 export type PointG2 = readonly [readonly [bigint, bigint], readonly [bigint, bigint]];
 
 /** A Groth16 proof in the contracts' order. */
-export type Proof = { readonly a: PointG1; readonly b: PointG2; readonly c: PointG1 };
+export interface Proof {
+  readonly a: PointG1;
+  readonly b: PointG2;
+  readonly c: PointG1;
+}
 
 /** A proof with the public signals it speaks of, in the order of src/protocol/statement.ts. */
-export type ProvenStatement = { readonly proof: Proof; readonly publicSignals: readonly bigint[] };
+export interface ProvenStatement {
+  readonly proof: Proof;
+  readonly publicSignals: readonly bigint[];
+}
 
 /** The prover or verifier was used after close(). */
 export class ProverClosed extends HedgerowError {

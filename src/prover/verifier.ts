@@ -9,7 +9,7 @@ import { acquireCurve, releaseCurve } from "./curve.ts";
 import { type PointG1, type PointG2, type ProvenStatement, ProverClosed } from "./proof.ts";
 
 type Bytes = Uint8Array;
-type VerifyingKey = {
+interface VerifyingKey {
   readonly alpha: Bytes;
   readonly beta: Bytes;
   readonly gamma: Bytes;
@@ -17,15 +17,15 @@ type VerifyingKey = {
   /** The point of the constant 1, then one for each public signal. */
   readonly constant: Bytes;
   readonly signals: readonly Bytes[];
-};
+}
 /** An item whose points are known to lie in their groups. */
-type Item = {
+interface Item {
   readonly index: number;
   readonly a: Bytes;
   readonly b: Bytes;
   readonly c: Bytes;
   readonly signals: readonly bigint[];
-};
+}
 
 const number = z
   .string()

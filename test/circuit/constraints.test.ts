@@ -60,8 +60,12 @@ const flat = (cash: bigint, first = 0n): { cash: bigint; positions: bigint[] } =
   positions: [first, 0n, 0n, 0n, 0n, 0n, 0n, 0n],
 });
 
-const accepts = (input: CircuitInput): void => assert.doesNotThrow(() => circuit.program.run(input));
-const refuses = (input: CircuitInput): void => assert.throws(() => circuit.program.run(input), WitnessRefused);
+const accepts = (input: CircuitInput): void => {
+  assert.doesNotThrow(() => circuit.program.run(input));
+};
+const refuses = (input: CircuitInput): void => {
+  assert.throws(() => circuit.program.run(input), WitnessRefused);
+};
 
 test("no wire can change alone, but the price for the other sign of a position [CIR-8]", () => {
   const cases = [
@@ -169,7 +173,7 @@ test("a settled slot cannot keep its position, nor an open one lose it [CIR-6]",
   accepts({ ...forged(flat(5n, 3n), flat(5n)), settleMask: 1n });
 });
 
-test("a position of 2^31 or -2^31 is refused, before and after the change, in every slot [CIR-4]", () => {
+test("a position of 2^31 or -2^31 is refused, before and after the change, in every slot [CIR-4, NUM-5]", () => {
   for (const extreme of [MAX, -MAX]) accepts(forged(flat(0n, extreme), flat(0n, extreme)));
   for (const outside of [2n ** 31n, -(2n ** 31n), 2n ** 32n, (FIELD_MODULUS - 1n) / 2n]) {
     for (let m = 0; m < 8; m++) {
@@ -210,7 +214,7 @@ test("no bits make an equity of -1 or 2^120 look in range [CIR-5]", () => {
   }
 });
 
-test("at the flat-only prices one contract outweighs the largest cash [CIR-5]", () => {
+test("at the flat-only prices one contract outweighs the largest cash [CIR-5, NUM-7]", () => {
   const prices = { priceIfLong: Array<bigint>(8).fill(toField(-BIG)), priceIfShort: Array<bigint>(8).fill(BIG) };
   const rich = 2n ** 121n - 1n;
   for (const position of [1n, -1n, MAX, -MAX]) {

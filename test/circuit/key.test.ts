@@ -24,7 +24,7 @@ test("the sources compile to the pinned constraints and the pinned witness progr
   assert.deepEqual([constraints.length, wires], [pins.constraints, pins.wires]);
 });
 
-test("the circuit has the described size and at most 8,192 constraints [CIR-9]", async () => {
+test("the circuit has the described size and at most 8,192 constraints [CIR-12]", async () => {
   const pins = await readPins();
   const { transition } = description.parse(JSON.parse(await readFile(CIRCUIT_FILES.description, "utf8")));
   assert.deepEqual([transition.depth, transition.slots], [TREE_DEPTH, SLOTS]);

@@ -16,7 +16,7 @@ import { account } from "../support/random.ts";
 
 const withPosition = (position: bigint): Account => ({ cash: 0n, positions: [position, 0n, 0n, 0n, 0n, 0n, 0n, 0n] });
 
-test("positions of 2^31 and -2^31, cash of 2^121 and seven positions are refused [NOTE-1]", () => {
+test("positions of 2^31 and -2^31, cash of 2^121 and seven positions are refused [NUM-2, NUM-5]", () => {
   for (const position of [2n ** 31n, -(2n ** 31n)]) {
     assert.throws(() => noteCommitment(1n, 2n, withPosition(position)), OutOfRange);
   }
@@ -24,14 +24,14 @@ test("positions of 2^31 and -2^31, cash of 2^121 and seven positions are refused
   assert.throws(() => noteCommitment(1n, 2n, { cash: 0n, positions: Array<bigint>(7).fill(0n) }), WrongSlotCount);
 });
 
-test("keys and blindings that are no field elements are refused [NOTE-1]", () => {
+test("keys and blindings that are no field elements are refused [NUM-1]", () => {
   assert.throws(() => noteCommitment(FIELD_MODULUS, 0n, EMPTY_ACCOUNT), NonCanonicalField);
   assert.throws(() => noteCommitment(1n, -1n, EMPTY_ACCOUNT), NonCanonicalField);
   assert.throws(() => nullifierOf(1n, FIELD_MODULUS), NonCanonicalField);
   assert.throws(() => blindingOf(FIELD_MODULUS, 0n), NonCanonicalField);
 });
 
-test("a note commits to each of its parts [NOTE-1]", () => {
+test("a note commits to each of its parts [ACC-4]", () => {
   fc.assert(
     fc.property(account, fc.nat(7), (contents, slot) => {
       const note = noteCommitment(1n, 2n, contents);
@@ -45,11 +45,11 @@ test("a note commits to each of its parts [NOTE-1]", () => {
   );
 });
 
-test("the zero note is one small hash over a constant, so that a contract can compute it [NOTE-2]", () => {
+test("the zero note is one small hash over a constant, so that a contract can compute it [ACC-5]", () => {
   assert.equal(zeroNote(77n), hash3(77n, 0n, hash9(Array<bigint>(9).fill(0n))));
 });
 
-test("blindings differ by index, nullifiers by viewing key and note [NOTE-3]", () => {
+test("blindings differ by index, nullifiers by viewing key and note [ACC-6, ACC-7]", () => {
   assert.equal(blindingOf(5n, 3), blindingOf(5n, 3n));
   assert.equal(new Set([blindingOf(5n, 0), blindingOf(5n, 1), blindingOf(6n, 0)]).size, 3);
   assert.equal(new Set([nullifierOf(5n, 0n), nullifierOf(5n, 1n), nullifierOf(6n, 0n), blindingOf(5n, 0)]).size, 4);

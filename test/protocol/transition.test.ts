@@ -33,7 +33,7 @@ test("equity of 2^120 is refused [CIR-5]", () => {
   assert.throws(() => applyTransition(rich, NO_CHANGE, flatOnlyValuation()), OutOfRange);
 });
 
-test("the flat-only prices pass an account with cash and refuse one contract either way [CIR-5]", () => {
+test("the flat-only prices pass an account with cash and refuse one contract either way [CIR-5, NUM-7]", () => {
   const rich = { ...EMPTY_ACCOUNT, cash: 2n ** 119n };
   assert.deepEqual(applyTransition(rich, NO_CHANGE, flatOnlyValuation()), rich);
   for (const positionDelta of [1n, -1n]) {
@@ -44,7 +44,7 @@ test("the flat-only prices pass an account with cash and refuse one contract eit
   }
 });
 
-test("slot 8, a mask of 9 bits, prices of 2^80, seven prices and deltas out of range are refused [CIR-4]", () => {
+test("slot 8, a mask of 9 bits, prices of 2^80, seven prices and deltas out of range are refused [CIR-4, NUM-2]", () => {
   const bad =
     (change: object, valuation: object = {}) =>
     (): unknown =>
@@ -59,7 +59,7 @@ test("slot 8, a mask of 9 bits, prices of 2^80, seven prices and deltas out of r
   assert.throws(bad({}, { priceIfShort: [0n] }), WrongSlotCount);
 });
 
-test("settlement leaves equity as it was, empties the settled slots and nothing else [CIR-6]", () => {
+test("settlement leaves equity as it was, empties the settled slots and nothing else [CIR-6, ACC-13]", () => {
   fc.assert(
     fc.property(solventTransition, ({ account, change, valuation }) => {
       const after = changed(account, change);
@@ -113,7 +113,9 @@ test("a witness that draftTransition made passes the check, and each tampered si
   const witness = witnessOf();
   for (const name of ["root", "nullifier", "newNote", "seat"] as const) {
     assert.throws(
-      () => assertWitness({ ...witness, statement: { ...witness.statement, [name]: 5n } }),
+      () => {
+        assertWitness({ ...witness, statement: { ...witness.statement, [name]: 5n } });
+      },
       (error) => error instanceof WitnessMismatch && error.details["name"] === name,
     );
   }

@@ -22,7 +22,7 @@ function naivePlace(leaves: bigint[], batch: readonly bigint[]): void {
   while (leaves.length % width !== 0) leaves.push(0n);
 }
 
-test("random batches give the root, the places and the paths of the naive tree [TREE-2]", () => {
+test("random batches give the root, the places and the paths of the naive tree [TRE-2]", () => {
   const batch = fc.array(fc.bigInt({ min: 0n, max: FIELD_MODULUS - 1n }), { minLength: 1, maxLength: 9 });
   fc.assert(
     fc.property(fc.array(batch, { maxLength: 3 }), (batches) => {
@@ -44,7 +44,7 @@ test("random batches give the root, the places and the paths of the naive tree [
   );
 });
 
-test("an empty tree has the all-zero root and starts at index 1, leaf 0 being never a note [TREE-1]", () => {
+test("an empty tree has the all-zero root and starts at index 1, leaf 0 being never a note [TRE-1]", () => {
   const tree = new NoteTree();
   assert.equal(tree.root, zeroHashes[TREE_DEPTH]);
   assert.equal(tree.nextIndex, 1);
@@ -52,7 +52,7 @@ test("an empty tree has the all-zero root and starts at index 1, leaf 0 being ne
   assert.equal(tree.leaf(0), 0n);
 });
 
-test("a first batch of 32 lands at 32, and one of 3 after one of 1 lands at 4 [TREE-2]", () => {
+test("a first batch of 32 lands at 32, and one of 3 after one of 1 lands at 4 [TRE-2]", () => {
   const wide = new NoteTree();
   assert.equal(wide.insert(Array.from({ length: 32 }, (_, i) => BigInt(i + 1))), 32);
   assert.equal(wide.nextIndex, 64);
@@ -62,7 +62,7 @@ test("a first batch of 32 lands at 32, and one of 3 after one of 1 lands at 4 [T
   assert.equal(mixed.nextIndex, 8);
 });
 
-test("a batch that does not fit, an empty one and a leaf at r are refused and change nothing [TREE-3]", () => {
+test("a batch that does not fit, an empty one and a leaf at r are refused and change nothing [TRE-3]", () => {
   const tree = new NoteTree(3);
   tree.insert([1n, 2n, 3n]);
   const { root, nextIndex } = tree;
@@ -72,13 +72,13 @@ test("a batch that does not fit, an empty one and a leaf at r are refused and ch
   assert.deepEqual([tree.root, tree.nextIndex], [root, nextIndex]);
 });
 
-test("the last leaf can be used, and no more [TREE-3]", () => {
+test("the last leaf can be used, and no more [TRE-3]", () => {
   const tree = new NoteTree(2);
   assert.deepEqual([tree.insert([1n]), tree.insert([2n]), tree.insert([3n])], [1, 2, 3]);
   assert.throws(() => tree.insert([4n]), TreeFull);
 });
 
-test("a path proves its own leaf only, and none is given for leaves not yet covered [TREE-4]", () => {
+test("a path proves its own leaf only, and none is given for leaves not yet covered [TRE-4]", () => {
   const tree = new NoteTree();
   tree.insert([11n, 12n]);
   const path = tree.path(2);
@@ -89,7 +89,7 @@ test("a path proves its own leaf only, and none is given for leaves not yet cove
   for (const index of [4, -1, 2 ** 20, 1.5]) assert.throws(() => tree.path(index), OutOfRange);
 });
 
-test("older paths still lead to the older root after more notes [TREE-4]", () => {
+test("older paths still lead to the older root after more notes [TRE-4]", () => {
   const tree = new NoteTree();
   tree.insert([11n]);
   const { root } = tree;

@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { publicSignals } from "../../src/protocol/statement.ts";
-import { createProver, Prover, ProverRefused } from "../../src/prover/prover.ts";
+import { createProver, type Prover, ProverRefused } from "../../src/prover/prover.ts";
 import { ProverClosed } from "../../src/prover/proof.ts";
 import { sharedProver } from "../support/prover.ts";
 import { PLAIN, witnessOf } from "../support/transitions.ts";

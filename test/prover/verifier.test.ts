@@ -31,7 +31,7 @@ function withSignal(of: ProvenStatement, index: number, add: bigint): ProvenStat
 
 const negated = ([x, y]: PointG1): PointG1 => [x, Fp.neg(y)];
 
-test("each tampered public signal makes a proof fail [CIR-8]", async () => {
+test("each tampered public signal makes a proof fail [CIR-8, CIR-10]", async () => {
   const tampered = Array.from({ length: SIGNAL_COUNT }, (_, i) => {
     const signal = item(0).publicSignals[i] ?? 0n;
     return withSignal(item(0), i, signal === FIELD_MODULUS - 1n ? -1n : 1n);
@@ -39,7 +39,7 @@ test("each tampered public signal makes a proof fail [CIR-8]", async () => {
   for (const one of tampered) assert.equal(await prover.verify(one), false);
 });
 
-test("n + r is refused for every public signal [PRV-4]", async () => {
+test("n + r is refused for every public signal [PRV-4, NUM-1]", async () => {
   const aliases = Array.from({ length: SIGNAL_COUNT }, (_, i) => withSignal(item(0), i, FIELD_MODULUS));
   assert.deepEqual(
     await prover.verifyBatch(aliases),

@@ -4,17 +4,24 @@ import { WitnessProgram } from "../../src/prover/witness.ts";
 import { FIELD_MODULUS } from "../../src/protocol/field.ts";
 import { circuitInput, type TransitionWitness } from "../../src/protocol/transition.ts";
 
-type Term = { readonly wire: number; readonly factor: bigint };
+interface Term {
+  readonly wire: number;
+  readonly factor: bigint;
+}
 /** One constraint: (sum of a) * (sum of b) = (sum of c). */
-type Constraint = { readonly a: readonly Term[]; readonly b: readonly Term[]; readonly c: readonly Term[] };
+interface Constraint {
+  readonly a: readonly Term[];
+  readonly b: readonly Term[];
+  readonly c: readonly Term[];
+}
 
 /** The compiled circuit as tests look at it: its constraints, the wire of each kept signal, its witness program. */
-export type CompiledCircuit = {
+export interface CompiledCircuit {
   readonly constraints: readonly Constraint[];
   readonly wires: number;
   readonly wireOf: ReadonlyMap<string, number>;
   readonly program: WitnessProgram;
-};
+}
 
 /** Compiles the circuit if needed and reads everything about it. */
 export async function readCircuit(): Promise<CompiledCircuit> {
