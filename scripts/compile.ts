@@ -36,7 +36,7 @@ async function compile(force: boolean): Promise<boolean> {
   const compiled = fingerprint();
   rmSync(fingerprintFile, { force: true });
   const started = performance.now();
-  console.error("hedgerow: compiling contracts ...");
+  console.error("hedgerow: compiling contracts (up to a minute, only after a change) ...");
 
   const { createHardhatRuntimeEnvironment } = await import("hardhat/hre");
   const { default: config } = await import("../hardhat.config.ts");
