@@ -39,6 +39,12 @@ export type Release = {
   readonly position: bigint;
 };
 
+/**
+ * Takes an order and all its revisions out of the book. A cancelled clientId never comes back, so a cancel that is
+ * shown twice does nothing the second time.
+ */
+export type Cancel = { readonly ticketId: Hex; readonly clientId: bigint };
+
 /** The contract's codes for side and time in force. */
 export const SIDE_CODE: Readonly<Record<Side, number>> = { buy: 0, sell: 1 };
 export const TIME_IN_FORCE_CODE: Readonly<Record<TimeInForce, number>> = { GTC: 0, IOC: 1, FOK: 2 };
@@ -67,6 +73,13 @@ const RELEASE_TYPES = {
   ],
 } as const;
 
+const CANCEL_TYPES = {
+  Cancel: [
+    { name: "ticketId", type: "bytes32" },
+    { name: "clientId", type: "uint64" },
+  ],
+} as const;
+
 /** The domain of a clearing house at an address. */
 export function domainOf(chainId: bigint, contract: Hex): Domain {
   return { name: "Hedgerow", version: "1", chainId: Number(chainId), verifyingContract: contract };
@@ -90,6 +103,16 @@ export function releaseHash(domain: Domain, release: Release): Hex {
 /** Signs a release with the key of a ticket or credit. */
 export async function signRelease(domain: Domain, release: Release, privateKey: Hex): Promise<Hex> {
   return privateKeyToAccount(privateKey).sign({ hash: releaseHash(domain, release) });
+}
+
+/** The hash that the session key signs to cancel. */
+export function cancelHash(domain: Domain, cancel: Cancel): Hex {
+  return hashTypedData({ domain, types: CANCEL_TYPES, primaryType: "Cancel", message: cancel });
+}
+
+/** Signs a cancel with its ticket's session key: nobody else can take the order out of the book. */
+export async function signCancel(domain: Domain, cancel: Cancel, sessionPrivateKey: Hex): Promise<Hex> {
+  return privateKeyToAccount(sessionPrivateKey).sign({ hash: cancelHash(domain, cancel) });
 }
 
 /** An order with the contract's codes. */
