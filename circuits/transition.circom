@@ -17,9 +17,9 @@ include "lib/range.circom";
 //
 // Widths: no sum below wraps modulo r. A position has |p| < 2^31, so a value has |v| < 2^31 * 2^128 = 2^159 and eight
 // of them stay below 2^162. Cash of a note has |cash| < 2^121, by induction: a zero note has 0, and a proven newNote has
-// cash' = equity - (values of the slots not settled). With market prices these values lie within 8 * 2^31 * 2^80 = 2^114,
-// so cash' lies in (-2^114, 2^120 + 2^114). With flat-only prices any p != 0 has value <= -2^128, and cash + cashDelta
-// < 2^121 + 2^120 cannot lift equity to 0, so all p = 0 and cash' = equity < 2^120. Hence the integer
+// cash' = equity - (values of the slots not settled). At market prices these values lie within 8 * 2^31 * 2^80 = 2^114.
+// In a slot with flat-only prices any p != 0 has value <= -2^128, and cash + cashDelta + 2^114 < 2^122 cannot lift
+// equity to 0, so p = 0 and value = 0 there. So cash' lies in (-2^114, 2^120 + 2^114) again. Hence the integer
 // cash + cashDelta + sum of values is below 2^163 in size, far from r/2, and the field element that is range-checked
 // is that integer. This is why cash needs no range check of its own: a note with a cash out of range would first have to
 // be made by a proof, and no proof makes one. The blindings are free: they decide nothing but the names of notes.

@@ -3,6 +3,7 @@
  *
  *     npm run ceremony              compile, derive the key, write circuits/keys, circuits/pins.json and the contracts
  *     npm run ceremony -- --check   derive the key again from nothing and compare byte by byte; writes nothing
+ *     npm run ceremony -- --pins    after a change of comments only: same constraints, same key, new witness program
  *
  * It is a DEVELOPMENT key: both contributions are beacons whose hashes stand below, so the trapdoor is public and
  * anybody who wants to can forge proofs. That is what makes it reproducible. A deployment with money at stake needs
@@ -25,7 +26,7 @@ const POWERS_BEACON = beaconHash("hedgerow development ceremony: powers of tau")
 const CIRCUIT_BEACON = beaconHash("hedgerow development ceremony: circuit");
 const MAX_KEY_BYTES = 6_000_000;
 
-/** The key derived now differs from the committed one, or is too large to commit. */
+/** The key derived now differs from the committed one, is too large to commit, or is not the one asked for. */
 export class CeremonyFailed extends HedgerowError {
   constructor(message: string) {
     super("CeremonyFailed", message);
@@ -102,7 +103,7 @@ async function write({ zkey, verifyingKey, pins }: Derived): Promise<void> {
   }
   await writeFile(CIRCUIT_FILES.provingKey, zkey);
   await writeFile(CIRCUIT_FILES.verifyingKey, verifyingKey);
-  await writeFile(CIRCUIT_FILES.pins, `${JSON.stringify(pins, null, 2)}\n`);
+  await writePins(pins);
   writeVerifyingKeyContracts();
   console.log("written: circuits/keys, circuits/pins.json and the contracts' verifying key");
 }
@@ -117,13 +118,33 @@ async function compare({ zkey, verifyingKey, pins }: Derived): Promise<void> {
   console.log(`the committed key is the one derived from the sources: SHA-256 ${pins.zkeySha256}`);
 }
 
-const cache = fileURLToPath(new URL("../.cache/", import.meta.url));
-await mkdir(cache, { recursive: true });
-const directory = await mkdtemp(join(cache, "ceremony-"));
-try {
-  console.log("development key: its trapdoor is public, whoever wants to can forge proofs with it");
-  const derived = await derive(directory);
-  await (process.argv.includes("--check") ? compare(derived) : write(derived));
-} finally {
-  await rm(directory, { recursive: true, force: true });
+/** Line numbers stand in the witness program, so that a changed comment changes it, but neither constraints nor key. */
+async function refreshPins(): Promise<void> {
+  await step("compile the circuit", () => compileCircuit());
+  const pins = await readPins();
+  if (sha256(await readFile(CIRCUIT_FILES.r1cs)) !== pins.r1csSha256) {
+    throw new CeremonyFailed("the constraints have changed, so the key must: run npm run ceremony without --pins");
+  }
+  await writePins({ ...pins, wasmSha256: sha256(await readFile(CIRCUIT_FILES.wasm)) });
+  console.log("the constraints are the same: circuits/pins.json names the new witness program");
 }
+
+async function writePins(pins: Pins): Promise<void> {
+  await writeFile(CIRCUIT_FILES.pins, `${JSON.stringify(pins, null, 2)}\n`);
+}
+
+/** Derives the key in a directory of its own, which is removed afterwards. */
+async function perform(check: boolean): Promise<void> {
+  const cache = fileURLToPath(new URL("../.cache/", import.meta.url));
+  await mkdir(cache, { recursive: true });
+  const directory = await mkdtemp(join(cache, "ceremony-"));
+  try {
+    console.log("development key: its trapdoor is public, whoever wants to can forge proofs with it");
+    const derived = await derive(directory);
+    await (check ? compare(derived) : write(derived));
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
+}
+
+await (process.argv.includes("--pins") ? refreshPins() : perform(process.argv.includes("--check")));
