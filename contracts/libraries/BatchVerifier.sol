@@ -27,11 +27,7 @@ library BatchVerifier {
         if (n != signals.length) revert ProofCountMismatch(n, signals.length);
         if (n == 0) return;
 
-        // The scalars must depend on everything a forger could choose, signals included: whoever knows them before
-        // fixing the signals can let the error of one proof cancel that of another.
-        bytes32 seed = keccak256(
-            abi.encode(DOMAIN, block.chainid, address(this), batchNumber, VerifyingKey.HASH, proofs, signals)
-        );
+        bytes32 seed = seedOf(batchNumber, proofs, signals);
         uint256[] memory rhos = new uint256[](n);
         uint256 rhoSum = 0;
         for (uint256 i = 0; i < n; ++i) {
@@ -50,6 +46,19 @@ library BatchVerifier {
         (bool ok, uint256 product) = Bn254.pairing(pairs);
         if (!ok) revert PrecompileFailed(Bn254.PAIRING);
         if (product != 1) revert InvalidProof(batchNumber);
+    }
+
+    // The scalars must depend on everything a forger could choose, signals included: whoever knows them before fixing
+    // the signals can let the error of one proof cancel that of another.
+    function seedOf(
+        uint256 batchNumber,
+        Proof[] calldata proofs,
+        uint256[25][] calldata signals
+    ) internal view returns (bytes32) {
+        return
+            keccak256(
+                abi.encode(DOMAIN, block.chainid, address(this), batchNumber, VerifyingKey.HASH, proofs, signals)
+            );
     }
 
     // rho_i. The first is 1: only the ratios matter.
@@ -110,7 +119,7 @@ library BatchVerifier {
         uint256[52] memory ic = VerifyingKey.ic();
         (x, y) = _mul(ic[0], ic[1], rhoSum);
         for (uint256 j = 0; j < 25; ++j) {
-            // Prices of empty slots are zero in all statements of a batch.
+            // settleMask, slot and positionDelta are often zero in all statements of a batch.
             if (sums[j] == 0) continue;
             (uint256 termX, uint256 termY) = _mul(ic[2 * j + 2], ic[2 * j + 3], sums[j]);
             (x, y) = _add(x, y, termX, termY);
