@@ -50,8 +50,9 @@ export default defineConfig(
       "@typescript-eslint/switch-exhaustiveness-check": ["error", { considerDefaultExhaustiveForUnions: true }],
       // Numbers and bigints read well in messages; anything else must be turned into text on purpose.
       "@typescript-eslint/restrict-template-expressions": ["error", { allowNumber: true }],
-      // The Solidity and circom names are kept, and a record's index signature is a fair way to say "any name".
-      "@typescript-eslint/consistent-indexed-object-style": "off",
+      // Matters of taste: `type` or `interface`, and a short arrow function around a call that returns nothing.
+      "@typescript-eslint/consistent-type-definitions": "off",
+      "@typescript-eslint/no-confusing-void-expression": ["error", { ignoreArrowShorthand: true }],
       eqeqeq: "error",
       "no-console": "off",
     },
