@@ -136,9 +136,10 @@ export async function deployWithLibraries(
     const bytecode = linkBytecode(part, libraries);
     const hash = await walletClient.deployContract({ abi: part.abi, bytecode, args: partArgs });
     const receipt = await publicClient.waitForTransactionReceipt({ hash });
-    if (receipt.status !== "success" || receipt.contractAddress == null) throw new DeploymentFailed(part.name, hash);
+    const address = receipt.contractAddress ?? undefined;
+    if (receipt.status !== "success" || address === undefined) throw new DeploymentFailed(part.name, hash);
     gasUsed += receipt.gasUsed;
-    return receipt.contractAddress;
+    return address;
   };
 
   for (const library of librariesOf(artifact)) {

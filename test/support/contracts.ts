@@ -30,7 +30,7 @@ export type Refusal = { readonly name: string; readonly args: readonly unknown[]
 /** A chain of its own for the tests of a file, ended after the last of them, and a way to deploy on it. */
 export async function startTestChain(): Promise<{
   readonly client: PublicClient;
-  deploy(name: string, args?: readonly unknown[]): Promise<TestContract>;
+  readonly deploy: (name: string, args?: readonly unknown[]) => Promise<TestContract>;
 }> {
   const node = await startLocalNode();
   after(() => node.stop());
