@@ -9,10 +9,13 @@ const compiler = { version: "0.8.37", path: require.resolve("solc/soljson.js"), 
 /** The default: fit for contracts of which the size counts as much as the gas. The batch verifier needs viaIR. */
 const contractSettings = { optimizer: { enabled: true, runs: 200 }, viaIR: true, evmVersion: "osaka" } as const;
 
-/** For straight-line arithmetic called very often. Unrolled Poseidon is beyond viaIR: the compiler runs out of memory. */
-const hasherSettings = { optimizer: { enabled: true, runs: 1_000_000 }, viaIR: false, evmVersion: "osaka" } as const;
+/** The note tree hashes most of all: at few runs its constants would be stored compactly, a third dearer to use. */
+const treeSettings = { ...contractSettings, optimizer: { enabled: true, runs: 1_000_000 } } as const;
 
-const hashers = ["poseidon-solidity/PoseidonT3.sol", "poseidon-solidity/PoseidonT4.sol"];
+/** The packaged Poseidon libraries are beyond viaIR: the compiler runs out of memory. */
+const poseidonSettings = { ...contractSettings, viaIR: false } as const;
+
+const poseidon = ["poseidon-solidity/PoseidonT3.sol", "poseidon-solidity/PoseidonT4.sol"];
 
 /** Ethereum mainnet's rules: Osaka, 24 KB contracts, 60M gas per block, 2^24 gas per transaction. */
 const mainnetRules = {
@@ -31,10 +34,13 @@ export default defineConfig({
     profiles: {
       default: {
         compilers: [{ ...compiler, settings: contractSettings }],
-        overrides: Object.fromEntries(hashers.map((file) => [file, { ...compiler, settings: hasherSettings }])),
+        overrides: {
+          "contracts/libraries/NoteTree.sol": { ...compiler, settings: treeSettings },
+          ...Object.fromEntries(poseidon.map((file) => [file, { ...compiler, settings: poseidonSettings }])),
+        },
       },
     },
-    npmFilesToBuild: hashers,
+    npmFilesToBuild: poseidon,
     // `hardhat test solidity` compiles its own files; the other commands need not wait for them.
     splitTestsCompilation: true,
   },

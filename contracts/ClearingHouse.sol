@@ -8,15 +8,14 @@ import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import {IClearingHouse} from "./interfaces/IClearingHouse.sol";
 import {IMarketRegistry} from "./interfaces/IMarketRegistry.sol";
 import {ClearingCycle} from "./libraries/ClearingCycle.sol";
-import {SLEEPERS, State, StateMath} from "./libraries/ClearingState.sol";
+import {State, StateMath} from "./libraries/ClearingState.sol";
 import {Statements} from "./libraries/Statements.sol";
 import {Effects} from "./libraries/Effects.sol";
 import {Fills} from "./libraries/Fills.sol";
-import {NoteTree} from "./libraries/NoteTree.sol";
+import {NoteBook} from "./libraries/NoteBook.sol";
 import {Notes} from "./libraries/Notes.sol";
 import {Proof} from "./libraries/Proof.sol";
 import {
-    Action,
     ClearingTerms,
     Credit,
     Delta,
@@ -26,12 +25,12 @@ import {
     MARKETS,
     MinuteVolume,
     OrderState,
+    Payout,
     Phase,
     RestingQuote,
     Seat,
     SeatStatus,
     SignedOrder,
-    Skip,
     Ticket,
     TicketSums,
     Transition
@@ -44,23 +43,27 @@ contract ClearingHouse is IClearingHouse, EIP712, ReentrancyGuardTransient {
 
     // Keeps every sum far below the circuit's equity range (spec NUM-2).
     uint256 private constant DEPOSIT_LIMIT = 1 << 119;
-    uint256 private constant TREE_CAPACITY = 1 << 20;
-    // Leaves kept free, per live seat and per open ticket, for getting out.
-    uint256 private constant RESERVED_LEAVES = 4;
+
+    uint256 private constant MAX_GRACE_EPOCHS = 1000;
 
     IERC20 public immutable token;
     IMarketRegistry public immutable registry;
     State private s;
 
     constructor(IERC20 token_, IMarketRegistry registry_, ClearingTerms memory terms) EIP712("Hedgerow", "1") {
-        bool sound = terms.seatBond > 0 &&
-            terms.seatBond < 1 << 96 &&
-            terms.relayFee <= terms.seatBond &&
-            terms.lateFee <= terms.seatBond &&
-            terms.settlementWindow > 0 &&
-            terms.settlementWindow <= terms.tradingTime &&
-            terms.windowA > 0 &&
-            terms.windowB > 0;
+        bool sound =
+            terms.seatBond > 0 &&
+                terms.seatBond < 1 << 96 &&
+                terms.relayFee <= terms.seatBond &&
+                terms.lateFee <= terms.seatBond &&
+                terms.settlementWindow > 0 &&
+                terms.settlementWindow <= terms.tradingTime &&
+                terms.windowA > 0 &&
+                terms.windowB > 0 &&
+                terms.windowBlocks > 0 &&
+                terms.flatGraceEpochs <= MAX_GRACE_EPOCHS &&
+                // No change of terms can overtake a whole cycle.
+                registry_.delay() > uint256(terms.tradingTime) + terms.settleGrace + terms.windowA + terms.windowB;
         if (!sound) revert InvalidTerms();
         token = token_;
         registry = registry_;
@@ -72,8 +75,9 @@ contract ClearingHouse is IClearingHouse, EIP712, ReentrancyGuardTransient {
 
     function deposit(uint128 amount, address key) external nonReentrant returns (uint256 creditId) {
         if (amount == 0) revert ZeroAmount();
-        if (key == address(0)) revert ZeroRecipient();
-        creditId = ++s.creditCount;
+        if (key == address(0)) revert BadRecipient(key);
+        // A name, not a number: after a reorganisation it can only mean the same credit.
+        creditId = uint256(keccak256(abi.encode(msg.sender, key, amount, ++s.creditCount)));
         s.creditOf[creditId] = Credit(key, 0, false, msg.sender, amount);
         s.credits += amount;
         emit CreditOpened(creditId, key, msg.sender, amount);
@@ -99,27 +103,26 @@ contract ClearingHouse is IClearingHouse, EIP712, ReentrancyGuardTransient {
     }
 
     function openSeat(uint256 ownerKey) external nonReentrant {
+        if (ownerKey == 0) revert ZeroOwnerKey();
         if (s.seats[ownerKey].status != SeatStatus.None) revert OwnerKeyUsed(ownerKey);
         uint32 epoch = s.phase == Phase.Trading ? s.epoch : s.epoch + 1;
         s.seats[ownerKey] = Seat(SeatStatus.Active, epoch, s.terms.seatBond);
         s.epochs[epoch].liveSeats++;
         s.bonds += s.terms.seatBond;
+        if (!NoteBook.hasRoom(s, epoch, 1)) revert TreeReserved(s.trees[epoch].nextIndex);
         uint256[] memory note = new uint256[](1);
         note[0] = Notes.zeroNote(ownerKey);
-        _append(epoch, note, 1, true);
+        NoteBook.append(s, epoch, note, 1);
         emit SeatOpened(ownerKey, epoch, s.terms.seatBond);
         _pull(s.terms.seatBond);
     }
 
     function submitTransitions(Transition[] calldata transitions, Proof[] calldata proofs) external nonReentrant {
-        // A direct call gets a batch number no batch ever has, so that challenges stay apart.
+        // Zero is no batch's number, so that the challenges of direct calls and batches stay apart.
         Delta[] memory deltas = Statements.verified(s, 0, transitions, proofs, false);
-        Effects.Outcome memory outcome = Effects.newOutcome(transitions.length);
-        for (uint256 i = 0; i < transitions.length; i++) {
-            Skip skip = Effects.applyProven(s, transitions[i], deltas[i], _domainSeparatorV4(), outcome);
-            if (skip != Skip.None) revert NotApplied(skip);
-        }
-        _finish(outcome);
+        (Payout[] memory payouts, uint256 bondDue) = Effects.settleDirect(s, _domainSeparatorV4(), transitions, deltas);
+        if (bondDue > 0) _pull(bondDue);
+        _payAll(payouts);
     }
 
     function collectOwed(address to) external nonReentrant {
@@ -141,29 +144,27 @@ contract ClearingHouse is IClearingHouse, EIP712, ReentrancyGuardTransient {
         Fill[] calldata fills,
         bytes32 logHead
     ) external nonReentrant {
-        if (msg.sender != registry.operator()) revert NotOperator(msg.sender);
+        if (msg.sender != s.operator) revert NotOperator(msg.sender);
         if (expectedBatchNumber != s.lastBatch + 1) revert WrongBatchNumber(expectedBatchNumber, s.lastBatch + 1);
-        s.lastBatch = expectedBatchNumber;
+        _stampBatch(expectedBatchNumber);
         Delta[] memory deltas = Statements.verified(s, expectedBatchNumber, transitions, proofs, true);
-        Effects.Outcome memory outcome = Effects.newOutcome(transitions.length);
-        uint256 i = 0;
-        for (; i < transitions.length && transitions[i].action <= Action.Rejoin; i++) {
-            Effects.applyProven(s, transitions[i], deltas[i], _domainSeparatorV4(), outcome);
-        }
-        bytes32 fillsHash = Fills.settle(s, _domainSeparatorV4(), orders, fills);
-        for (; i < transitions.length; i++) {
-            if (transitions[i].action <= Action.Rejoin) revert EnteringAfterLeaving(i);
-            Effects.applyProven(s, transitions[i], deltas[i], _domainSeparatorV4(), outcome);
-        }
+        (Payout[] memory payouts, bytes32 fillsHash) = Effects.settle(
+            s,
+            _domainSeparatorV4(),
+            transitions,
+            deltas,
+            orders,
+            fills
+        );
         s.fillsHash[expectedBatchNumber] = fillsHash;
         s.logHead[expectedBatchNumber] = logHead;
         emit BatchSubmitted(expectedBatchNumber, s.epoch, fillsHash, logHead);
-        _finish(outcome);
+        _payAll(payouts);
     }
 
     function collectFees(address to) external nonReentrant {
-        if (msg.sender != registry.operator()) revert NotOperator(msg.sender);
-        if (to == address(0)) revert ZeroRecipient();
+        if (msg.sender != s.operator) revert NotOperator(msg.sender);
+        if (to == address(0) || to == address(this)) revert BadRecipient(to);
         uint256 amount = s.fees;
         if (amount == 0) revert ZeroAmount();
         s.fees = 0;
@@ -173,16 +174,16 @@ contract ClearingHouse is IClearingHouse, EIP712, ReentrancyGuardTransient {
     // ---------------------------------------------------------------- clearing cycle
 
     function closeEpoch(RestingQuote[] calldata quotes) external nonReentrant {
-        ClearingCycle.close(s, registry, _domainSeparatorV4(), quotes, msg.sender == registry.operator());
+        ClearingCycle.close(s, registry, _domainSeparatorV4(), quotes, msg.sender == s.operator);
     }
 
     function openEpoch() external nonReentrant {
-        ClearingCycle.open(s);
+        ClearingCycle.open(s, registry);
     }
 
     function forfeitBond(uint256 ownerKey) external nonReentrant {
         Seat storage seat = s.seats[ownerKey];
-        bool late = seat.status == SeatStatus.Active && s.epoch > seat.lastEpoch + s.terms.flatGraceEpochs;
+        bool late = seat.status == SeatStatus.Active && s.epoch > uint256(seat.lastEpoch) + s.terms.flatGraceEpochs;
         if (!late || seat.lastEpoch >= s.epoch || seat.bond == 0) revert NothingToForfeit(ownerKey);
         Effects.forfeit(s, ownerKey);
     }
@@ -196,30 +197,14 @@ contract ClearingHouse is IClearingHouse, EIP712, ReentrancyGuardTransient {
 
     // ---------------------------------------------------------------- shared steps
 
-    // Inserts the notes of a list of transitions, then moves tokens.
-    function _finish(Effects.Outcome memory outcome) private {
-        _append(s.epoch, outcome.current, outcome.currentCount, outcome.entering);
-        _append(s.epoch + 1, outcome.next, outcome.nextCount, false);
-        _append(SLEEPERS, outcome.sleepers, outcome.sleepersCount, false);
-        if (outcome.bondDue > 0) _pull(outcome.bondDue);
-        for (uint256 i = 0; i < outcome.payoutCount; i++) _pay(outcome.payouts[i].to, outcome.payouts[i].amount);
-    }
-
-    function _append(uint256 tree, uint256[] memory leaves, uint256 count, bool entering) private {
-        if (count == 0) return;
-        assembly ("memory-safe") {
-            mstore(leaves, count)
-        }
-        (uint256 root, uint256 startIndex) = NoteTree.append(s.trees[tree], leaves);
-        if (entering && tree != SLEEPERS) {
-            Epoch storage epoch = s.epochs[uint32(tree)];
-            uint256 limit = TREE_CAPACITY - RESERVED_LEAVES * (uint256(epoch.liveSeats) + epoch.openTickets);
-            if (startIndex + count > limit) revert TreeReserved(startIndex + count, limit);
-        }
-        s.newestRoot[tree] = root;
-        // The next epoch's roots count from its opening on.
-        if (tree != uint256(s.epoch) + 1) s.roots[tree][root] = true;
-        emit NotesAppended(tree, startIndex, leaves);
+    // Remembers when the batch came, and which was the first of the settlement window.
+    function _stampBatch(uint48 batchNumber) private {
+        s.lastBatch = batchNumber;
+        s.lastBatchTime = uint64(block.timestamp);
+        s.lastBatchBlock = uint64(block.number);
+        Epoch storage epoch = s.epochs[s.epoch];
+        bool inWindow = block.timestamp >= epoch.closingTime - s.terms.settlementWindow;
+        if (inWindow && epoch.firstBatchInWindow == 0) epoch.firstBatchInWindow = batchNumber;
     }
 
     // A plain token brings exactly what it says.
@@ -229,6 +214,10 @@ contract ClearingHouse is IClearingHouse, EIP712, ReentrancyGuardTransient {
         uint256 balance = token.balanceOf(address(this));
         if (balance - before != amount) revert UnsupportedToken(amount, balance - before);
         if (balance >= DEPOSIT_LIMIT) revert DepositTooLarge(balance, DEPOSIT_LIMIT);
+    }
+
+    function _payAll(Payout[] memory payouts) private {
+        for (uint256 i = 0; i < payouts.length; i++) _pay(payouts[i].to, payouts[i].amount);
     }
 
     // A payment that fails is booked: one recipient must not be able to stop a batch.

@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-only
 pragma solidity 0.8.37;
 
-import {
-    AccessControlDefaultAdminRules
-} from "@openzeppelin/contracts/access/extensions/AccessControlDefaultAdminRules.sol";
+import {AccessControlDefaultAdminRules} from "@openzeppelin/contracts/access/extensions/AccessControlDefaultAdminRules.sol";
 import {IMarketRegistry} from "./interfaces/IMarketRegistry.sol";
 import {MARKETS, MarketTerms} from "./libraries/Types.sol";
 
@@ -14,6 +12,9 @@ contract MarketRegistry is IMarketRegistry, AccessControlDefaultAdminRules {
         MarketTerms scheduled;
         uint64 effectiveAt;
     }
+
+    // Prices and margins stay below half the circuit's range, so that every price of a band fits it.
+    int256 private constant PRICE_RANGE = 1 << 78;
 
     uint48 public immutable delay;
     Entry[8] private _entries;
@@ -35,6 +36,7 @@ contract MarketRegistry is IMarketRegistry, AccessControlDefaultAdminRules {
         for (uint256 slot = 0; slot < markets.length; slot++) {
             if (markets[slot].contractId == 0) continue;
             _check(markets[slot]);
+            _checkNew(markets[slot]);
             _entries[slot].running = markets[slot];
         }
     }
@@ -45,9 +47,14 @@ contract MarketRegistry is IMarketRegistry, AccessControlDefaultAdminRules {
         MarketTerms memory running = termsOf(slot);
         if (running.contractId == terms.contractId) {
             if (running.tick != terms.tick) revert SameContractOtherTick(terms.contractId);
+            if (running.lastTradingTime != terms.lastTradingTime) {
+                revert SameContractOtherEnd(terms.contractId, running.lastTradingTime);
+            }
             if (terms.priceLimit > running.closeOutFee || terms.initialMargin < running.closeOutFee) {
                 revert StepTooLarge(running.closeOutFee, terms.priceLimit, terms.initialMargin);
             }
+        } else {
+            _checkNew(terms);
         }
         Entry storage entry = _entries[slot];
         entry.running = running;
@@ -75,7 +82,7 @@ contract MarketRegistry is IMarketRegistry, AccessControlDefaultAdminRules {
         return inForce ? _scheduledOperator : _operator;
     }
 
-    function _check(MarketTerms memory terms) private view {
+    function _check(MarketTerms memory terms) private pure {
         if (terms.tick == 0) revert TickZero();
         if (terms.listingPrice % int256(uint256(terms.tick)) != 0) {
             revert PriceNotWholeTicks(terms.listingPrice, terms.tick);
@@ -85,19 +92,20 @@ contract MarketRegistry is IMarketRegistry, AccessControlDefaultAdminRules {
         _checkTicks(terms.initialMargin, terms.tick);
         _checkTicks(terms.closeOutFee, terms.tick);
         if (terms.closeOutFee < terms.priceLimit) revert CloseOutFeeBelowLimit(terms.closeOutFee, terms.priceLimit);
+        if (terms.initialMargin >= uint256(PRICE_RANGE)) revert PriceOutOfRange(int256(uint256(terms.initialMargin)));
         if (
             uint256(terms.priceLimit) + terms.closeOutFee > terms.maintenanceMargin ||
             terms.maintenanceMargin > terms.initialMargin
         ) {
-            revert MarginsOutOfOrder(
-                terms.priceLimit,
-                terms.closeOutFee,
-                terms.maintenanceMargin,
-                terms.initialMargin
-            );
+            revert MarginsOutOfOrder(terms.priceLimit, terms.closeOutFee, terms.maintenanceMargin, terms.initialMargin);
         }
         if (terms.minimumVolume == 0 || terms.minimumMinutes == 0) revert VolumeZero();
+    }
+
+    function _checkNew(MarketTerms memory terms) private view {
         if (terms.lastTradingTime <= block.timestamp) revert AlreadyExpired(terms.lastTradingTime);
+        int256 listing = terms.listingPrice;
+        if (listing <= -PRICE_RANGE || listing >= PRICE_RANGE) revert PriceOutOfRange(listing);
     }
 
     function _checkTicks(uint256 amount, uint256 tick) private pure {

@@ -13,6 +13,9 @@ const checks: readonly (readonly [name: string, command: string, ...args: string
   ["types", "tsc", "--project", "tsconfig.json"],
   ["lint", "eslint", "--max-warnings=0", ...(fix ? ["--fix"] : []), "."],
   ["format", "prettier", "--log-level=warn", fix ? "--write" : "--check", "."],
+  ["verifying key", process.execPath, "scripts/generateVerifyingKey.ts", "--check"],
+  ["poseidon", process.execPath, "scripts/generatePoseidon.ts", "--check"],
+  ["abi", process.execPath, "scripts/generateAbi.ts", "--check"],
   ...(existsSync(resolve(root, "scripts/pins.ts"))
     ? ([["pins", process.execPath, "scripts/pins.ts", "--check"]] as const)
     : []),

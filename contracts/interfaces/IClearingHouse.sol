@@ -118,15 +118,19 @@ interface IClearingHouse {
     error PositionOutOfRange(int256 position);
     error SeatRequired(Action action);
     error SeatNotAllowed(Action action);
+    error ZeroOwnerKey();
     error OwnerKeyUsed(uint256 ownerKey);
     error NotInDefault(uint256 ownerKey, uint32 defaultEpoch, uint32 epoch);
     error NewNoteNotEmpty(uint256 newNote, uint256 zeroNote);
-    error ZeroRecipient();
+    error BadRecipient(address to);
     error WrongSigner(address signer, address required);
     error TicketCount(uint256 count);
     error TicketInsolvent(uint256 index, int256 equity);
+    error TicketOverfunded(uint256 index, int256 equity);
+    error NotCarried(uint256 index, int256 position);
+    error ZeroSessionKey();
     error ClosingOnly(uint256 slot);
-    error TreeReserved(uint256 nextIndex, uint256 limit);
+    error TreeReserved(uint256 nextIndex);
     error NotApplied(Skip reason);
 
     error UnknownTicket(bytes32 ticketId);
@@ -145,6 +149,9 @@ interface IClearingHouse {
     error OrderExpired(bytes32 ticketId, uint64 expiry, uint64 execTime);
     error MakerCannotRest(bytes32 ticketId);
     error PostOnlyTakes(bytes32 ticketId);
+    error NotImmediate(bytes32 ticketId, uint64 clientId);
+    error FillOrKillUnfilled(bytes32 ticketId, uint64 clientId, uint256 filled, uint32 quantity);
+    error SeqTooFar(uint64 seq, uint64 lastSeq);
     error FillOutOfOrder(uint64 seq, uint32 n, uint64 lastSeq, uint32 lastN);
     error ExecTimeOutOfRange(uint64 execTime, uint64 earliest, uint64 latest);
     error PriorityAfterFill(uint64 makerPrioritySeq, uint64 seq);
@@ -168,7 +175,7 @@ interface IClearingHouse {
     /// @notice Takes `amount` as a credit that the holder of `key` can absorb into any account with a fund transition.
     /// @param amount Collateral base units, not zero; the contract's balance stays below 2^119.
     /// @param key Address of the credit key, derived from the trader's spending key.
-    /// @return creditId Number of the credit, to be named in the fund transition.
+    /// @return creditId Name of the credit, to be named in the fund transition.
     function deposit(uint128 amount, address key) external returns (uint256 creditId);
 
     /// @notice Asks for an unspent credit back; refundCredit pays it after the refund delay.
@@ -183,7 +190,8 @@ interface IClearingHouse {
 
     /// @notice Submits transitions directly, without relay fee: all of the settlement window's, and in Trading those
     /// that cannot race a batch (wake, rejoin, exit, and closing a sleeping seat).
-    /// @dev Reverts with NotApplied where a batch would skip.
+    /// @dev Skips as a batch does, and reverts with NotApplied if nothing took effect: a copied transition that was sent
+    /// first must not spoil the others.
     function submitTransitions(Transition[] calldata transitions, Proof[] calldata proofs) external;
 
     /// @notice Pays what an earlier failed payment left for `to`.
@@ -231,7 +239,10 @@ interface IClearingHouse {
         returns (int64[8] memory pool, TicketSums[8] memory tickets, int64[8] memory fund);
     /// @notice Pool cash plus the pool's worst value inside the price limits; negative means a hole (spec CON-3).
     function poolCover() external view returns (int256);
-    function clock() external view returns (uint32 epoch, Phase phase, uint48 nextBatchNumber, uint64 lastSeq, uint32 lastN);
+    function clock()
+        external
+        view
+        returns (uint32 epoch, Phase phase, uint48 nextBatchNumber, uint64 lastSeq, uint32 lastN);
     /// @notice The terms the clearing house was deployed with.
     function clearingTerms() external view returns (ClearingTerms memory);
     function epochOf(uint32 epoch) external view returns (Epoch memory);

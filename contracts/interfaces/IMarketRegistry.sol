@@ -20,6 +20,8 @@ interface IMarketRegistry {
     error VolumeZero();
     error AlreadyExpired(uint64 lastTradingTime);
     error SameContractOtherTick(bytes32 contractId);
+    error SameContractOtherEnd(bytes32 contractId, uint64 lastTradingTime);
+    error PriceOutOfRange(int256 price);
     error ZeroOperator();
 
     /// @notice Publishes the terms of a slot from now + delay on. A slot without terms has a zero contractId.
@@ -32,6 +34,9 @@ interface IMarketRegistry {
 
     /// @notice Terms in force for a slot.
     function termsOf(uint8 slot) external view returns (MarketTerms memory);
+
+    /// @notice Seconds between scheduling and effect; longer than a whole cycle of the clearing house.
+    function delay() external view returns (uint48);
 
     /// @notice Operator in force.
     function operator() external view returns (address);

@@ -30,12 +30,14 @@ library ClearingCycle {
 
     // Days of one contract whose mean settles it at its end.
     uint32 private constant FINAL_DAYS = 3;
+    // Half the circuit's range of prices: a band around a settlement price fits it.
+    int256 private constant PRICE_RANGE = 1 << 79;
 
     // Opens the first epoch with the registry's terms.
     function start(State storage s, IMarketRegistry registry) public {
         s.epoch = 1;
         for (uint8 slot = 0; slot < MARKETS; slot++) _list(s, 1, slot, registry.termsOf(slot));
-        _beginTrading(s);
+        _beginTrading(s, registry);
     }
 
     // Prices the day and freezes the next epoch's limits and bands around it.
@@ -64,6 +66,7 @@ library ClearingCycle {
             }
             _rollOver(s, slot, registry.termsOf(slot));
         }
+        epoch.quotesHash = keccak256(abi.encode(quotes));
         epoch.closedAt = uint64(block.timestamp);
         epoch.closedBlock = uint64(block.number);
         s.phase = Phase.Window;
@@ -71,12 +74,12 @@ library ClearingCycle {
     }
 
     // Ends the window: books what was left over, covers a gap of the pool and begins the next trading day.
-    function open(State storage s) public {
+    function open(State storage s, IMarketRegistry registry) public {
         if (s.phase != Phase.Window) revert IClearingHouse.NotInPhase(Phase.Window);
         Epoch storage epoch = s.epochs[s.epoch];
         uint256 earliest = uint256(epoch.closedAt) + s.terms.windowA + s.terms.windowB;
         if (block.timestamp < earliest) revert IClearingHouse.TooEarly(earliest, block.timestamp);
-        uint256 earliestBlock = uint256(epoch.closedBlock) + s.terms.windowBlocks;
+        uint256 earliestBlock = uint256(epoch.closedBlock) + 2 * uint256(s.terms.windowBlocks);
         if (block.number < earliestBlock) revert IClearingHouse.BlocksMissing(earliestBlock, block.number);
 
         for (uint8 slot = 0; slot < MARKETS; slot++) {
@@ -86,11 +89,12 @@ library ClearingCycle {
             if (market.expired) _expire(s, market, slot);
         }
         s.epoch++;
-        _beginTrading(s);
+        _beginTrading(s, registry);
         _coverGap(s);
     }
 
-    function _beginTrading(State storage s) private {
+    function _beginTrading(State storage s, IMarketRegistry registry) private {
+        s.operator = registry.operator();
         Epoch storage epoch = s.epochs[s.epoch];
         epoch.openedAt = uint64(block.timestamp);
         epoch.closingTime = uint64(block.timestamp) + s.terms.tradingTime;
@@ -114,13 +118,14 @@ library ClearingCycle {
 
         (uint8 tier, int256 price) = SettlementPrice.tierPrice(market, volumes, windowStart);
         if (tier > 1) price = SettlementPrice.clamp(price, bid, ask);
-        price = SettlementPrice.clamp(price, down, up);
+        price = SettlementPrice.clamp(SettlementPrice.clamp(price, down, up), -PRICE_RANGE, PRICE_RANGE);
         market.settlementPrice = int88(price);
         emit IClearingHouse.SettlementPriced(s.epoch, slot, tier, int88(bid), int88(ask), int88(price));
         if (market.lastTradingTime <= s.epochs[s.epoch].closingTime) _settleFinally(s, market, slot, down, up);
     }
 
-    // At the end of a contract the mean of its last daily prices counts; one that the limits cut off does not end it.
+    // At the end of a contract the mean of its last daily prices counts. One that the limits cut off does not end it, nor
+    // does a contract end before it has so many days: one day's price is too cheap to move.
     function _settleFinally(State storage s, EpochMarket storage market, uint8 slot, int256 down, int256 up) private {
         int256 sum;
         uint256 count;
@@ -130,6 +135,7 @@ library ClearingCycle {
             sum += day.settlementPrice;
             count++;
         }
+        if (count < FINAL_DAYS) return;
         int256 mean = SettlementPrice.roundToTick(sum, count, int256(uint256(market.tick)), market.centre);
         market.settlementPrice = int88(SettlementPrice.clamp(mean, down, up));
         market.expired = mean >= down && mean <= up;
@@ -159,6 +165,8 @@ library ClearingCycle {
     ) private view returns (int256 worst) {
         EpochMarket storage market = s.markets[s.epoch][slot];
         uint256 volume;
+        int256 cash;
+        int256 position;
         worst = orders[0].limitPrice;
         for (uint256 i = 0; i < orders.length; i++) {
             SignedOrder calldata order = orders[i];
@@ -166,20 +174,58 @@ library ClearingCycle {
                 revert IClearingHouse.QuoteNotSorted(order.ticketId, order.clientId);
             }
             Ticket storage ticket = s.tickets[order.ticketId];
-            if (
-                ticket.epoch != s.epoch ||
-                ticket.slot != slot ||
-                order.side != side ||
-                order.timeInForce != TimeInForce.GoodTillCancelled ||
-                order.expiry < s.epochs[s.epoch].closingTime ||
-                order.limitPrice % int256(uint256(market.tick)) != 0
-            ) revert IClearingHouse.QuoteMismatch(order.ticketId);
+            if (!_couldRest(s, market, ticket, order, slot, side)) revert IClearingHouse.QuoteMismatch(order.ticketId);
             Signatures.requireOrder(domainSeparator, ticket.sessionKey, order);
-            volume += _remaining(s, ticket, order);
+            uint256 remaining = _remaining(s, ticket, order);
+            volume += remaining;
+            if (i == 0 || orders[i - 1].ticketId != order.ticketId) (cash, position) = (ticket.cash, ticket.position);
+            int256 traded = side == Side.Buy ? int256(remaining) : -int256(remaining);
+            (cash, position) = (cash - traded * order.limitPrice, position + traded);
+            _requirePayable(market, ticket, order.ticketId, cash, position);
             bool lower = order.limitPrice < worst;
             if (lower == (side == Side.Buy)) worst = order.limitPrice;
         }
         if (volume < market.minimumVolume) return side == Side.Buy ? type(int88).min : type(int88).max;
+    }
+
+    // An order that nobody could have traded with proves nothing about the market.
+    function _couldRest(
+        State storage s,
+        EpochMarket storage market,
+        Ticket storage ticket,
+        SignedOrder calldata order,
+        uint8 slot,
+        Side side
+    ) private view returns (bool) {
+        Epoch storage epoch = s.epochs[s.epoch];
+        bool early = epoch.firstBatchInWindow == 0 || ticket.openedInBatch < epoch.firstBatchInWindow;
+        int256 distance = int256(order.limitPrice) - market.centre;
+        return
+            early &&
+            ticket.epoch == s.epoch &&
+            ticket.slot == slot &&
+            order.side == side &&
+            order.clientId != 0 &&
+            order.quantity <= uint32(type(int32).max) &&
+            order.timeInForce == TimeInForce.GoodTillCancelled &&
+            order.expiry >= epoch.closingTime &&
+            Margin.magnitude(distance) <= market.priceLimit &&
+            order.limitPrice % int256(uint256(market.tick)) == 0;
+    }
+
+    function _requirePayable(
+        EpochMarket storage market,
+        Ticket storage ticket,
+        bytes32 ticketId,
+        int256 cash,
+        int256 position
+    ) private view {
+        bool reducing = Margin.reduces(ticket.position, position);
+        uint256 halfWidth = reducing ? market.maintenanceMargin : market.initialMargin;
+        bool allowed = reducing || !ticket.reduceOnly;
+        if (!allowed || Margin.equity(cash, position, market.centre, halfWidth) < 0) {
+            revert IClearingHouse.QuoteMismatch(ticketId);
+        }
     }
 
     function _sortedBefore(SignedOrder calldata a, SignedOrder calldata b) private pure returns (bool) {
@@ -191,9 +237,10 @@ library ClearingCycle {
         Ticket storage ticket,
         SignedOrder calldata order
     ) private view returns (uint256) {
-        OrderState memory state = ticket.clientId == order.clientId
-            ? OrderState(ticket.filled, ticket.revision)
-            : s.laterOrders[order.ticketId][order.clientId];
+        OrderState memory state =
+            ticket.clientId == order.clientId
+                ? OrderState(ticket.filled, ticket.revision)
+                : s.laterOrders[order.ticketId][order.clientId];
         bool live = order.revision >= state.revision && order.quantity > state.filled;
         return live ? order.quantity - state.filled : 0;
     }
@@ -208,7 +255,7 @@ library ClearingCycle {
             return;
         }
         EpochMarket storage next = s.markets[s.epoch + 1][slot];
-        if (terms.contractId == market.contractId) {
+        if (_mayFollow(market, terms)) {
             _list(s, s.epoch + 1, slot, terms);
         } else {
             next.contractId = market.contractId;
@@ -225,6 +272,17 @@ library ClearingCycle {
         }
         next.centre = market.settlementPrice;
         next.closingOnly = market.lastTradingTime <= s.epochs[s.epoch].closingTime;
+    }
+
+    // New terms of a running contract take effect only if, measured by those it really runs on, dropping out at the day's
+    // end stays no free option. The registry checks the same against what was published; a late cycle may differ.
+    function _mayFollow(EpochMarket storage market, MarketTerms memory terms) private view returns (bool) {
+        return
+            terms.contractId == market.contractId &&
+            terms.tick == market.tick &&
+            terms.lastTradingTime == market.lastTradingTime &&
+            terms.priceLimit <= market.closeOutFee &&
+            terms.initialMargin >= market.closeOutFee;
     }
 
     function _list(State storage s, uint32 epoch, uint8 slot, MarketTerms memory terms) private {
@@ -257,8 +315,10 @@ library ClearingCycle {
         int256 atSettlement = int256(sums.net) * market.settlementPrice;
         int256 fees = int256(uint256(sums.gross) * market.feeAtDefault());
         int256 claims = int256(sums.cash) + atSettlement - fees;
-        s.claims += uint256(claims);
+        // Margin keeps every claim payable; should that ever fail, the fund bears it and the cycle goes on.
         s.guarantyFund += fees - atSettlement;
+        if (claims < 0) (s.guarantyFund, claims) = (s.guarantyFund + claims, int256(0));
+        s.claims += uint256(claims);
         s.fundPosition[slot] += sums.net;
         delete s.ticketSums[slot];
         emit IClearingHouse.LeftOverTickets(s.epoch, slot, uint256(claims), sums.net, sums.gross);

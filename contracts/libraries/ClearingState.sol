@@ -17,7 +17,8 @@ import {
     TicketSums
 } from "./Types.sol";
 
-// Number of the sleepers' tree; the tree of epoch e has number e.
+// Number of the first sleepers' tree; the tree of epoch e has number e. When a sleepers' tree is full the next number
+// begins another, and the roots of all of them are kept under the first.
 uint256 constant SLEEPERS = 1 << 32;
 
 // Everything the clearing house remembers, in one struct so that linked libraries can work on it.
@@ -30,6 +31,10 @@ struct State {
     uint64 lastSeq;
     uint32 lastN;
     uint64 lastExecTime;
+    uint64 lastBatchTime;
+    uint64 lastBatchBlock;
+    // frozen at the opening of an epoch
+    address operator;
     // public buckets; poolCash and poolPosition are the turnstile of the shielded accounts
     int256 poolCash;
     uint256 claims;
@@ -43,6 +48,7 @@ struct State {
     TicketSums[8] ticketSums;
     // records
     uint256 creditCount;
+    uint256 sleepersGeneration;
     mapping(uint32 epoch => Epoch) epochs;
     mapping(uint32 epoch => EpochMarket[8]) markets;
     mapping(uint32 epoch => mapping(uint256 slot => MinuteVolume[])) volumes;
@@ -67,10 +73,19 @@ library StateMath {
             int256 position = s.poolPosition[slot];
             if (position == 0) continue;
             EpochMarket storage market = s.markets[s.epoch][slot];
-            cover = s.phase == Phase.Trading
-                ? Margin.equity(cover, position, market.centre, market.priceLimit)
-                : cover + position * market.settlementPrice;
+            cover =
+                s.phase == Phase.Trading
+                    ? Margin.equity(cover, position, market.centre, market.priceLimit)
+                    : cover + position * market.settlementPrice;
         }
+    }
+
+    // The second part of the window: each part lasts its seconds and its blocks, so that a halted chain cuts none off.
+    function inPartB(State storage s) internal view returns (bool) {
+        Epoch storage epoch = s.epochs[s.epoch];
+        return
+            block.timestamp >= uint256(epoch.closedAt) + s.terms.windowA &&
+            block.number >= uint256(epoch.closedBlock) + s.terms.windowBlocks;
     }
 
     // Half-width at which a position of `market` is closed by default: nothing where the contract expired.

@@ -2,8 +2,10 @@
 pragma solidity 0.8.37;
 
 import {IClearingHouse} from "../interfaces/IClearingHouse.sol";
-import {State, StateMath} from "./ClearingState.sol";
+import {SLEEPERS, State, StateMath} from "./ClearingState.sol";
+import {Fills} from "./Fills.sol";
 import {Margin} from "./Margin.sol";
+import {NoteBook} from "./NoteBook.sol";
 import {Notes} from "./Notes.sol";
 import {Signatures} from "./Signatures.sol";
 import {
@@ -15,12 +17,16 @@ import {
     Delta,
     EpochMarket,
     ExitFields,
+    Fill,
     FundFields,
     OpenTicketFields,
+    Payout,
+    Phase,
     RejoinFields,
     Seat,
     SeatFields,
     SeatStatus,
+    SignedOrder,
     Skip,
     Ticket,
     TicketOpening,
@@ -29,18 +35,13 @@ import {
     WithdrawFields
 } from "./Types.sol";
 
-// What each proven action does to the public state. A transition that the chain has overtaken has no effect and says
-// why; in a batch it is skipped, sent directly it reverts.
+// What each proven action does to the public state. A transition that the chain has overtaken is skipped: it has no
+// effect, leaves a zero leaf and says why. Linked, not inlined, for its size.
 library Effects {
     using StateMath for State;
     using StateMath for EpochMarket;
 
-    struct Payout {
-        address to;
-        uint256 amount;
-    }
-
-    // What applying a list of transitions leaves to be done: notes per destination tree, payments, a bond to collect.
+    // What applying transitions leaves to be done: notes per destination tree, payments, a bond to collect.
     struct Outcome {
         uint256[] current;
         uint256[] next;
@@ -51,10 +52,79 @@ library Effects {
         uint256 sleepersCount;
         uint256 payoutCount;
         uint256 bondDue;
-        bool entering;
+        uint256 applied;
+        Skip lastSkip;
     }
 
-    function newOutcome(uint256 count) internal pure returns (Outcome memory outcome) {
+    // A whole batch: entering transitions, fills, leaving transitions, then all notes as one subtree per tree.
+    function settle(
+        State storage s,
+        bytes32 domainSeparator,
+        Transition[] calldata transitions,
+        Delta[] memory deltas,
+        SignedOrder[] calldata orders,
+        Fill[] calldata fills
+    ) public returns (Payout[] memory payouts, bytes32 fillsHash) {
+        Outcome memory outcome = _newOutcome(transitions.length);
+        uint256 i = 0;
+        for (; i < transitions.length && _isEntering(transitions[i]); i++) {
+            _apply(s, transitions[i], deltas[i], domainSeparator, outcome);
+        }
+        fillsHash = Fills.settle(s, domainSeparator, orders, fills);
+        for (; i < transitions.length; i++) {
+            if (_isEntering(transitions[i])) revert IClearingHouse.EnteringAfterLeaving(i);
+            _apply(s, transitions[i], deltas[i], domainSeparator, outcome);
+        }
+        _appendNotes(s, outcome);
+        payouts = _payouts(outcome);
+    }
+
+    // Transitions sent by anybody, without fills. Reverts if none of them took effect.
+    function settleDirect(
+        State storage s,
+        bytes32 domainSeparator,
+        Transition[] calldata transitions,
+        Delta[] memory deltas
+    ) public returns (Payout[] memory payouts, uint256 bondDue) {
+        Outcome memory outcome = _newOutcome(transitions.length);
+        for (uint256 i = 0; i < transitions.length; i++) {
+            _apply(s, transitions[i], deltas[i], domainSeparator, outcome);
+        }
+        if (outcome.applied == 0) revert IClearingHouse.NotApplied(outcome.lastSkip);
+        _appendNotes(s, outcome);
+        return (_payouts(outcome), outcome.bondDue);
+    }
+
+    // Moves the bond of a seat to the guaranty fund.
+    function forfeit(State storage s, uint256 ownerKey) public {
+        Seat storage seat = s.seats[ownerKey];
+        uint128 bond = seat.bond;
+        if (bond == 0) return;
+        seat.bond = 0;
+        s.bonds -= bond;
+        s.guarantyFund += int256(uint256(bond));
+        emit IClearingHouse.BondForfeited(ownerKey, bond);
+    }
+
+    function _isEntering(Transition calldata t) private pure returns (bool) {
+        return t.action <= Action.Rejoin;
+    }
+
+    function _appendNotes(State storage s, Outcome memory outcome) private {
+        NoteBook.append(s, s.epoch, outcome.current, outcome.currentCount);
+        NoteBook.append(s, s.epoch + 1, outcome.next, outcome.nextCount);
+        NoteBook.append(s, SLEEPERS, outcome.sleepers, outcome.sleepersCount);
+    }
+
+    function _payouts(Outcome memory outcome) private pure returns (Payout[] memory payouts) {
+        payouts = outcome.payouts;
+        uint256 count = outcome.payoutCount;
+        assembly ("memory-safe") {
+            mstore(payouts, count)
+        }
+    }
+
+    function _newOutcome(uint256 count) private pure returns (Outcome memory outcome) {
         outcome.current = new uint256[](count);
         outcome.next = new uint256[](count);
         outcome.sleepers = new uint256[](count);
@@ -62,15 +132,16 @@ library Effects {
     }
 
     // Applies a proven transition with its proven public change. A skipped one leaves a zero leaf.
-    function applyProven(
+    function _apply(
         State storage s,
         Transition calldata t,
         Delta memory delta,
         bytes32 domainSeparator,
         Outcome memory outcome
-    ) internal returns (Skip skip) {
-        skip = s.spent[t.nullifier] ? Skip.NullifierSpent : _effect(s, t, delta, domainSeparator, outcome);
+    ) private {
+        Skip skip = s.spent[t.nullifier] ? Skip.NullifierSpent : _effect(s, t, delta, domainSeparator, outcome);
         if (skip == Skip.None) {
+            outcome.applied++;
             s.spent[t.nullifier] = true;
             emit IClearingHouse.Transitioned(
                 t.nullifier,
@@ -83,13 +154,13 @@ library Effects {
                 delta.positionDelta
             );
         } else {
+            outcome.lastSkip = skip;
             emit IClearingHouse.TransitionSkipped(t.nullifier, t.action, skip);
         }
         uint256 leaf = skip == Skip.None ? t.newNote : 0;
         if (t.action == Action.Sleep) outcome.sleepers[outcome.sleepersCount++] = leaf;
         else if (t.action == Action.Renew) outcome.next[outcome.nextCount++] = leaf;
         else if (t.action < Action.Exit) outcome.current[outcome.currentCount++] = leaf;
-        outcome.entering = outcome.entering || t.action <= Action.Rejoin;
     }
 
     function _effect(
@@ -100,6 +171,8 @@ library Effects {
         Outcome memory outcome
     ) private returns (Skip) {
         Action action = t.action;
+        bool crowds = _isEntering(t) && s.phase == Phase.Trading;
+        if (crowds && !NoteBook.hasRoom(s, s.epoch, outcome.current.length)) return Skip.TreeFull;
         if (action == Action.Fund) return _fund(s, t, domainSeparator);
         if (action == Action.OpenTicket) return _openTicket(s, t, delta);
         if (action == Action.CloseTicket) return _closeTicket(s, t, domainSeparator);
@@ -117,14 +190,7 @@ library Effects {
         FundFields memory f = abi.decode(t.fields, (FundFields));
         Credit storage credit = s.creditOf[f.creditId];
         if (credit.amount == 0 || credit.spent || credit.amount != f.amount) return Skip.CreditUnavailable;
-        Signatures.requireRelease(
-            domainSeparator,
-            credit.key,
-            t,
-            bytes32(f.creditId),
-            int256(uint256(f.amount)),
-            0
-        );
+        Signatures.requireRelease(domainSeparator, credit.key, t, bytes32(f.creditId), int256(uint256(f.amount)), 0);
         credit.spent = true;
         s.credits -= f.amount;
         s.fees += f.relayFee;
@@ -182,12 +248,8 @@ library Effects {
     function _closeTicket(State storage s, Transition calldata t, bytes32 domainSeparator) private returns (Skip) {
         CloseTicketFields memory f = abi.decode(t.fields, (CloseTicketFields));
         Ticket memory ticket = s.tickets[f.ticketId];
-        if (
-            ticket.epoch != s.epoch ||
-            ticket.slot != f.slot ||
-            ticket.cash != f.cash ||
-            ticket.position != f.position
-        ) return Skip.TicketUnavailable;
+        if (ticket.epoch != s.epoch || ticket.slot != f.slot || ticket.cash != f.cash || ticket.position != f.position)
+            return Skip.TicketUnavailable;
         Signatures.requireRelease(domainSeparator, ticket.sessionKey, t, f.ticketId, f.cash, f.position);
         delete s.tickets[f.ticketId];
         s.epochs[s.epoch].openTickets--;
@@ -324,7 +386,7 @@ library Effects {
     }
 
     function _keepsBond(State storage s, Seat storage seat, bool flat) private view returns (bool) {
-        return flat && seat.bond > 0 && s.epoch <= seat.lastEpoch + s.terms.flatGraceEpochs;
+        return flat && seat.bond > 0 && s.epoch <= uint256(seat.lastEpoch) + s.terms.flatGraceEpochs;
     }
 
     // Several late returns can eat a bond up; never more than it holds.
@@ -333,16 +395,6 @@ library Effects {
         seat.bond -= fee;
         s.bonds -= fee;
         s.guarantyFund += int256(uint256(fee));
-    }
-
-    function forfeit(State storage s, uint256 ownerKey) internal {
-        Seat storage seat = s.seats[ownerKey];
-        uint128 bond = seat.bond;
-        if (bond == 0) return;
-        seat.bond = 0;
-        s.bonds -= bond;
-        s.guarantyFund += int256(uint256(bond));
-        emit IClearingHouse.BondForfeited(ownerKey, bond);
     }
 
     function _takeSeatFee(State storage s, Transition calldata t) private {

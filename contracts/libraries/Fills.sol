@@ -10,6 +10,8 @@ import {EpochMarket, Fill, OrderState, Phase, Side, SignedOrder, Ticket, TicketS
 
 // Settles matched orders between tickets. Linked, not inlined: the clearing house must stay below the size limit.
 library Fills {
+    uint64 private constant MAX_SEQ_STEP = 1 << 32;
+
     // Checks and applies the fills of a batch in order; returns the hash under which they are kept.
     function settle(
         State storage s,
@@ -23,6 +25,7 @@ library Fills {
         for (uint256 i = 0; i < fills.length; i++) {
             _advance(s, fills[i]);
             _fill(s, orders[fills[i].maker], orders[fills[i].taker], fills[i]);
+            _checkImmediate(s, orders[fills[i].taker], fills, i);
         }
         return keccak256(abi.encode(orders, fills));
     }
@@ -42,6 +45,8 @@ library Fills {
         if (fill.seq < s.lastSeq || (fill.seq == s.lastSeq && fill.n <= s.lastN)) {
             revert IClearingHouse.FillOutOfOrder(fill.seq, fill.n, s.lastSeq, s.lastN);
         }
+        // A bad operator must not be able to use the numbers up.
+        if (fill.seq - s.lastSeq > MAX_SEQ_STEP) revert IClearingHouse.SeqTooFar(fill.seq, s.lastSeq);
         if (fill.makerPrioritySeq > fill.seq) {
             revert IClearingHouse.PriorityAfterFill(fill.makerPrioritySeq, fill.seq);
         }
@@ -91,6 +96,31 @@ library Fills {
             makerFee,
             takerFee
         );
+    }
+
+    // An immediate order trades in one run of fills, with one sequence number; fill-or-kill trades all of it there.
+    function _checkImmediate(
+        State storage s,
+        SignedOrder calldata taker,
+        Fill[] calldata fills,
+        uint256 i
+    ) private view {
+        if (taker.timeInForce == TimeInForce.GoodTillCancelled) return;
+        Fill calldata fill = fills[i];
+        uint256 filled = _filledOf(s, taker);
+        bool starts = i == 0 || fills[i - 1].taker != fill.taker || fills[i - 1].seq != fill.seq;
+        if (starts && filled != fill.quantity) revert IClearingHouse.NotImmediate(taker.ticketId, taker.clientId);
+        bool ends = i + 1 == fills.length || fills[i + 1].taker != fill.taker || fills[i + 1].seq != fill.seq;
+        bool unfilled = taker.timeInForce == TimeInForce.FillOrKill && filled != taker.quantity;
+        if (ends && unfilled) {
+            revert IClearingHouse.FillOrKillUnfilled(taker.ticketId, taker.clientId, filled, taker.quantity);
+        }
+    }
+
+    function _filledOf(State storage s, SignedOrder calldata order) private view returns (uint256) {
+        Ticket storage ticket = s.tickets[order.ticketId];
+        if (ticket.clientId == order.clientId) return ticket.filled;
+        return s.laterOrders[order.ticketId][order.clientId].filled;
     }
 
     function _checkPair(
@@ -191,10 +221,7 @@ library Fills {
 
         sums.cash += int128(cash - ticket.cash);
         sums.net += int64(traded);
-        sums.gross =
-            sums.gross -
-            uint64(Margin.magnitude(position)) +
-            uint64(Margin.magnitude(newPosition));
+        sums.gross = sums.gross - uint64(Margin.magnitude(position)) + uint64(Margin.magnitude(newPosition));
         ticket.cash = int120(cash);
         ticket.position = int32(newPosition);
     }

@@ -8,20 +8,13 @@ library Margin {
     int256 internal constant AMOUNT_LIMIT = 1 << 120;
 
     // Equity at the worst price of the band: cash + p * C - |p| * w.
-    function equity(
-        int256 cash,
-        int256 position,
-        int256 centre,
-        uint256 halfWidth
-    ) internal pure returns (int256) {
+    function equity(int256 cash, int256 position, int256 centre, uint256 halfWidth) internal pure returns (int256) {
         return cash + position * centre - int256(magnitude(position) * halfWidth);
     }
 
     // A change that brings a position nearer to zero without crossing it.
     function reduces(int256 position, int256 newPosition) internal pure returns (bool) {
-        return
-            newPosition == 0 ||
-            (newPosition > 0 == position > 0 && magnitude(newPosition) < magnitude(position));
+        return newPosition == 0 || (newPosition > 0 == position > 0 && magnitude(newPosition) < magnitude(position));
     }
 
     function magnitude(int256 x) internal pure returns (uint256) {

@@ -32,7 +32,7 @@ library SettlementPrice {
         if (total < market.minimumVolume) return (3, market.centre);
         int256 tick = int256(uint256(market.tick));
 
-        uint256 first = _firstFrom(volumes, uint32(windowStart / 60));
+        uint256 first = _firstFrom(volumes, uint32((windowStart + 59) / 60));
         if (length - first >= market.minimumMinutes) {
             (uint64 volume, int256 value) = _since(volumes, first);
             if (volume >= market.minimumVolume) return (1, roundToTick(value, volume, tick, market.centre));
@@ -42,12 +42,7 @@ library SettlementPrice {
     }
 
     // Nearest tick to value / volume; half-way goes toward the previous settlement price.
-    function roundToTick(
-        int256 value,
-        uint256 volume,
-        int256 tick,
-        int256 previous
-    ) internal pure returns (int256) {
+    function roundToTick(int256 value, uint256 volume, int256 tick, int256 previous) internal pure returns (int256) {
         int256 divisor = int256(volume) * tick;
         int256 ticks = floorDiv(value, divisor);
         int256 twiceRest = 2 * (value - ticks * divisor);
@@ -62,7 +57,12 @@ library SettlementPrice {
     }
 
     function clamp(int256 price, int256 down, int256 up) internal pure returns (int256) {
-        return price < down ? down : price > up ? up : price;
+        return
+            price < down
+                ? down
+                : price > up
+                    ? up
+                    : price;
     }
 
     // Index of the first minute not before `minute`; the length if there is none.
@@ -86,10 +86,7 @@ library SettlementPrice {
         }
     }
 
-    function _since(
-        MinuteVolume[] storage volumes,
-        uint256 first
-    ) private view returns (uint64 volume, int256 value) {
+    function _since(MinuteVolume[] storage volumes, uint256 first) private view returns (uint64 volume, int256 value) {
         MinuteVolume memory last = volumes[volumes.length - 1];
         if (first == 0) return (last.volume, last.value);
         MinuteVolume memory before = volumes[first - 1];

@@ -8,12 +8,12 @@ import {SignedOrder, Transition} from "./Types.sol";
 
 // EIP-712 messages of session and credit keys.
 library Signatures {
-    bytes32 internal constant ORDER_TYPEHASH =
-        keccak256(
-            "Order(bytes32 ticketId,uint64 clientId,uint8 revision,uint8 side,int88 limitPrice,uint32 quantity,uint8 timeInForce,bool postOnly,uint64 expiry)"
-        );
-    bytes32 internal constant RELEASE_TYPEHASH =
-        keccak256("Release(bytes32 id,uint256 nullifier,uint256 newNote,int256 cash,int256 position)");
+    bytes32 internal constant ORDER_TYPEHASH = keccak256(
+        "Order(bytes32 ticketId,uint64 clientId,uint8 revision,uint8 side,int88 limitPrice,uint32 quantity,uint8 timeInForce,bool postOnly,uint64 expiry)"
+    );
+    bytes32 internal constant RELEASE_TYPEHASH = keccak256(
+        "Release(bytes32 id,uint256 nullifier,uint256 newNote,int256 cash,int256 position)"
+    );
 
     function orderDigest(bytes32 domainSeparator, SignedOrder calldata order) internal pure returns (bytes32) {
         return

@@ -30,6 +30,7 @@ import {
 // never on what another transition may change: so all proofs are verified first, and a transition that came too late
 // is skipped without spoiling its batch. Linked, not inlined, for its size.
 library Statements {
+    using StateMath for State;
     using StateMath for EpochMarket;
 
     // The prices at which an action asks for solvency, and those it settles at.
@@ -52,6 +53,10 @@ library Statements {
         Band band;
         bool settleAll;
         uint256 relayFee;
+        // Times the flat fee is due: once, or once per ticket opened.
+        uint256 feeUnits;
+        // Of a reduce-only opening: the side that the account must not end on, 1 long, -1 short.
+        int256 barredSide;
     }
 
     uint256 private constant MAX_TICKETS = 8;
@@ -78,9 +83,8 @@ library Statements {
     }
 
     function _checkChange(State storage s, Change memory change, uint256 root, bool relayed) private view {
-        if (change.relayFee != (relayed ? s.terms.relayFee : 0)) {
-            revert IClearingHouse.WrongRelayFee(change.relayFee, relayed ? s.terms.relayFee : 0);
-        }
+        uint256 fee = relayed ? s.terms.relayFee * change.feeUnits : 0;
+        if (change.relayFee != fee) revert IClearingHouse.WrongRelayFee(change.relayFee, fee);
         if (!s.roots[change.tree][root]) revert IClearingHouse.UnknownRoot(change.tree, root);
         if (Margin.magnitude(change.cashDelta) >= uint256(Margin.AMOUNT_LIMIT)) {
             revert IClearingHouse.AmountOutOfRange(change.cashDelta);
@@ -108,11 +112,7 @@ library Statements {
         signals[24] = _contextOf(s.epoch, t, change);
     }
 
-    function _contextOf(
-        uint32 epoch,
-        Transition calldata t,
-        Change memory change
-    ) private view returns (uint256) {
+    function _contextOf(uint32 epoch, Transition calldata t, Change memory change) private view returns (uint256) {
         return
             uint256(
                 keccak256(
@@ -136,7 +136,7 @@ library Statements {
     function _requirePhase(State storage s, Transition calldata t, bool relayed) private view {
         Action action = t.action;
         bool trading = s.phase == Phase.Trading;
-        bool partB = !trading && block.timestamp >= s.epochs[s.epoch].closedAt + s.terms.windowA;
+        bool partB = !trading && s.inPartB();
         bool allowed;
         if (action == Action.Fund || action == Action.CloseTicket || action == Action.Withdraw) {
             allowed = trading || !partB;
@@ -167,6 +167,7 @@ library Statements {
         Action action = t.action;
         bool trading = s.phase == Phase.Trading;
         uint32 epoch = s.epoch;
+        change.feeUnits = 1;
         change.tree = epoch;
         change.bandEpoch = epoch;
         change.band = trading ? Band.Maintenance : Band.Default;
@@ -190,7 +191,7 @@ library Statements {
             change.cashDelta = int256(uint256(f.claim)) - int256(uint256(f.relayFee));
         } else if (action == Action.Withdraw) {
             WithdrawFields memory f = abi.decode(t.fields, (WithdrawFields));
-            if (f.to == address(0)) revert IClearingHouse.ZeroRecipient();
+            _requireRecipient(f.to);
             if (f.amount == 0) revert IClearingHouse.ZeroAmount();
             change.relayFee = f.relayFee;
             change.cashDelta = -int256(uint256(f.amount)) - int256(uint256(f.relayFee));
@@ -207,12 +208,12 @@ library Statements {
             _closeOut(change, t.seat, f.defaultEpoch, f.flat, epoch);
         } else if (action == Action.Exit) {
             ExitFields memory f = abi.decode(t.fields, (ExitFields));
-            if (f.to == address(0)) revert IClearingHouse.ZeroRecipient();
+            _requireRecipient(f.to);
             _closeOut(change, t.seat, f.defaultEpoch, f.flat, epoch);
             change.cashDelta = -int256(uint256(f.equity));
         } else {
             CloseSeatFields memory f = abi.decode(t.fields, (CloseSeatFields));
-            if (f.to == address(0)) revert IClearingHouse.ZeroRecipient();
+            _requireRecipient(f.to);
             change.relayFee = f.relayFee;
             change.band = Band.FlatOnly;
             if (f.asleep) change.tree = SLEEPERS;
@@ -235,16 +236,34 @@ library Statements {
         change.band = reduceOnly ? Band.Maintenance : Band.Initial;
         change.slot = f.slot;
         change.relayFee = f.relayFee;
+        change.feeUnits = count;
         change.cashDelta = -int256(uint256(f.relayFee));
+        if (reduceOnly) change.barredSide = f.tickets[0].position > 0 ? -1 : int256(1);
         for (uint256 i = 0; i < count; i++) {
             TicketOpening memory ticket = f.tickets[i];
             if (ticket.position == type(int32).min) revert IClearingHouse.PositionOutOfRange(ticket.position);
-            if (ticket.sessionKey == address(0)) revert IClearingHouse.ZeroRecipient();
+            if (ticket.sessionKey == address(0)) revert IClearingHouse.ZeroSessionKey();
             int256 equity = Margin.equity(ticket.cash, ticket.position, market.centre, halfWidth);
             if (equity < 0) revert IClearingHouse.TicketInsolvent(i, equity);
+            if (reduceOnly) _checkCarried(market, f.tickets, i);
             change.cashDelta -= ticket.cash;
             change.positionDelta -= ticket.position;
         }
+    }
+
+    // Opening at maintenance is for reducing what an account holds already: all tickets carry one side, none more than
+    // its own initial margin, and the account may not end on the other side (barredSide).
+    function _checkCarried(EpochMarket storage market, TicketOpening[] memory tickets, uint256 index) private view {
+        TicketOpening memory ticket = tickets[index];
+        bool sameSide = ticket.position > 0 == tickets[0].position > 0;
+        if (ticket.position == 0 || !sameSide) revert IClearingHouse.NotCarried(index, ticket.position);
+        int256 equity = Margin.equity(ticket.cash, ticket.position, market.centre, market.initialMargin);
+        if (equity > 0) revert IClearingHouse.TicketOverfunded(index, equity);
+    }
+
+    // Paying the clearing house itself would break its books.
+    function _requireRecipient(address to) private view {
+        if (to == address(0) || to == address(this)) revert IClearingHouse.BadRecipient(to);
     }
 
     function _closeOut(Change memory change, uint256 seat, uint32 defaultEpoch, bool flat, uint32 epoch) private pure {
@@ -264,6 +283,8 @@ library Statements {
             signals[12 + slot] = tradable ? Margin.toField(centre + int256(halfWidth)) : BIG;
             if (settled) mask |= 1 << slot;
         }
+        if (change.barredSide > 0) signals[4 + change.slot] = Margin.FIELD - BIG;
+        if (change.barredSide < 0) signals[12 + change.slot] = BIG;
         signals[20] = mask;
     }
 

@@ -35,7 +35,8 @@ enum Skip {
     CreditUnavailable,
     TicketUnavailable,
     SeatUnavailable,
-    PoolShort
+    PoolShort,
+    TreeFull
 }
 
 enum Side {
@@ -226,6 +227,14 @@ struct Epoch {
     uint64 closedBlock;
     uint32 liveSeats;
     uint32 openTickets;
+    uint48 firstBatchInWindow;
+    bytes32 quotesHash;
+}
+
+// A payment that a transition leaves to be made.
+struct Payout {
+    address to;
+    uint256 amount;
 }
 
 struct Seat {

@@ -28,6 +28,7 @@ export const clearingHouseAbi = [
     stateMutability: "nonpayable",
   },
   { type: "error", name: "AmountOutOfRange", inputs: [{ internalType: "int256", name: "amount", type: "int256" }] },
+  { type: "error", name: "BadRecipient", inputs: [{ internalType: "address", name: "to", type: "address" }] },
   {
     type: "error",
     name: "BlocksMissing",
@@ -55,13 +56,6 @@ export const clearingHouseAbi = [
     ],
   },
   { type: "error", name: "DirectOnly", inputs: [{ internalType: "enum Action", name: "action", type: "uint8" }] },
-  { type: "error", name: "ECDSAInvalidSignature", inputs: [] },
-  {
-    type: "error",
-    name: "ECDSAInvalidSignatureLength",
-    inputs: [{ internalType: "uint256", name: "length", type: "uint256" }],
-  },
-  { type: "error", name: "ECDSAInvalidSignatureS", inputs: [{ internalType: "bytes32", name: "s", type: "bytes32" }] },
   {
     type: "error",
     name: "EnteringAfterLeaving",
@@ -74,6 +68,16 @@ export const clearingHouseAbi = [
       { internalType: "uint64", name: "execTime", type: "uint64" },
       { internalType: "uint64", name: "earliest", type: "uint64" },
       { internalType: "uint64", name: "latest", type: "uint64" },
+    ],
+  },
+  {
+    type: "error",
+    name: "FillOrKillUnfilled",
+    inputs: [
+      { internalType: "bytes32", name: "ticketId", type: "bytes32" },
+      { internalType: "uint64", name: "clientId", type: "uint64" },
+      { internalType: "uint256", name: "filled", type: "uint256" },
+      { internalType: "uint32", name: "quantity", type: "uint32" },
     ],
   },
   {
@@ -102,6 +106,14 @@ export const clearingHouseAbi = [
   { type: "error", name: "NotApplied", inputs: [{ internalType: "enum Skip", name: "reason", type: "uint8" }] },
   {
     type: "error",
+    name: "NotCarried",
+    inputs: [
+      { internalType: "uint256", name: "index", type: "uint256" },
+      { internalType: "int256", name: "position", type: "int256" },
+    ],
+  },
+  {
+    type: "error",
     name: "NotCrossing",
     inputs: [
       { internalType: "int88", name: "buyPrice", type: "int88" },
@@ -114,6 +126,14 @@ export const clearingHouseAbi = [
     inputs: [
       { internalType: "uint256", name: "creditId", type: "uint256" },
       { internalType: "address", name: "caller", type: "address" },
+    ],
+  },
+  {
+    type: "error",
+    name: "NotImmediate",
+    inputs: [
+      { internalType: "bytes32", name: "ticketId", type: "bytes32" },
+      { internalType: "uint64", name: "clientId", type: "uint64" },
     ],
   },
   {
@@ -220,6 +240,14 @@ export const clearingHouseAbi = [
   { type: "error", name: "SameTicket", inputs: [{ internalType: "bytes32", name: "ticketId", type: "bytes32" }] },
   { type: "error", name: "SeatNotAllowed", inputs: [{ internalType: "enum Action", name: "action", type: "uint8" }] },
   { type: "error", name: "SeatRequired", inputs: [{ internalType: "enum Action", name: "action", type: "uint8" }] },
+  {
+    type: "error",
+    name: "SeqTooFar",
+    inputs: [
+      { internalType: "uint64", name: "seq", type: "uint64" },
+      { internalType: "uint64", name: "lastSeq", type: "uint64" },
+    ],
+  },
   { type: "error", name: "SlotOutOfRange", inputs: [{ internalType: "uint256", name: "slot", type: "uint256" }] },
   { type: "error", name: "StringTooLong", inputs: [{ internalType: "string", name: "str", type: "string" }] },
   {
@@ -260,20 +288,21 @@ export const clearingHouseAbi = [
   },
   {
     type: "error",
+    name: "TicketOverfunded",
+    inputs: [
+      { internalType: "uint256", name: "index", type: "uint256" },
+      { internalType: "int256", name: "equity", type: "int256" },
+    ],
+  },
+  {
+    type: "error",
     name: "TooEarly",
     inputs: [
       { internalType: "uint256", name: "earliest", type: "uint256" },
       { internalType: "uint256", name: "time", type: "uint256" },
     ],
   },
-  {
-    type: "error",
-    name: "TreeReserved",
-    inputs: [
-      { internalType: "uint256", name: "nextIndex", type: "uint256" },
-      { internalType: "uint256", name: "limit", type: "uint256" },
-    ],
-  },
+  { type: "error", name: "TreeReserved", inputs: [{ internalType: "uint256", name: "nextIndex", type: "uint256" }] },
   {
     type: "error",
     name: "UnknownRoot",
@@ -326,7 +355,8 @@ export const clearingHouseAbi = [
   },
   { type: "error", name: "ZeroAmount", inputs: [] },
   { type: "error", name: "ZeroClientId", inputs: [{ internalType: "bytes32", name: "ticketId", type: "bytes32" }] },
-  { type: "error", name: "ZeroRecipient", inputs: [] },
+  { type: "error", name: "ZeroOwnerKey", inputs: [] },
+  { type: "error", name: "ZeroSessionKey", inputs: [] },
   {
     type: "event",
     name: "BatchSubmitted",
@@ -766,6 +796,8 @@ export const clearingHouseAbi = [
           { internalType: "uint64", name: "closedBlock", type: "uint64" },
           { internalType: "uint32", name: "liveSeats", type: "uint32" },
           { internalType: "uint32", name: "openTickets", type: "uint32" },
+          { internalType: "uint48", name: "firstBatchInWindow", type: "uint48" },
+          { internalType: "bytes32", name: "quotesHash", type: "bytes32" },
         ],
         internalType: "struct Epoch",
         name: "",
@@ -1130,6 +1162,13 @@ export const clearingHouseAbi = [
       { internalType: "uint256", name: "capacity", type: "uint256" },
     ],
   },
+  { type: "error", name: "ECDSAInvalidSignature", inputs: [] },
+  {
+    type: "error",
+    name: "ECDSAInvalidSignatureLength",
+    inputs: [{ internalType: "uint256", name: "length", type: "uint256" }],
+  },
+  { type: "error", name: "ECDSAInvalidSignatureS", inputs: [{ internalType: "bytes32", name: "s", type: "bytes32" }] },
 ] as const;
 
 export const marketRegistryAbi = [
@@ -1219,12 +1258,21 @@ export const marketRegistryAbi = [
       { internalType: "uint256", name: "tick", type: "uint256" },
     ],
   },
+  { type: "error", name: "PriceOutOfRange", inputs: [{ internalType: "int256", name: "price", type: "int256" }] },
   {
     type: "error",
     name: "SafeCastOverflowedUintDowncast",
     inputs: [
       { internalType: "uint8", name: "bits", type: "uint8" },
       { internalType: "uint256", name: "value", type: "uint256" },
+    ],
+  },
+  {
+    type: "error",
+    name: "SameContractOtherEnd",
+    inputs: [
+      { internalType: "bytes32", name: "contractId", type: "bytes32" },
+      { internalType: "uint64", name: "lastTradingTime", type: "uint64" },
     ],
   },
   {

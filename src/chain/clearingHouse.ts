@@ -26,7 +26,7 @@ import { HedgerowError } from "../protocol/errors.ts";
 import type { Hex } from "../protocol/keys.ts";
 import { SLOTS } from "../protocol/note.ts";
 import { type Domain, domainOf, type Order, orderMessage } from "../protocol/order.ts";
-import type { Proof } from "../prover/proof.ts";
+import type { Proof } from "../protocol/proof.ts";
 import { clearingHouseAbi, testDollarAbi } from "./abi.ts";
 
 /** A transition as a trader hands it on: everything public, with its proof. */

@@ -76,6 +76,20 @@ export function actionCode(name: ActionName): number {
   return ACTIONS.indexOf(name);
 }
 
+/**
+ * What the operator takes for relaying an action: the flat fee once, for an opening once per ticket (spec FEE-1).
+ * Actions that are only ever sent directly pay nothing.
+ */
+export function relayFeeOf(action: Action, flatFee: bigint): bigint {
+  if (action.name === "openTicket") return flatFee * BigInt(action.tickets.length);
+  return "relayFee" in action ? flatFee : 0n;
+}
+
+/** Whether an opening only carries positions out of the account to reduce them: it is valued at maintenance. */
+export function isReduceOnly(tickets: readonly TicketOpening[]): boolean {
+  return tickets.length > 0 && tickets.every((ticket) => ticket.reduceOnly);
+}
+
 /** Whether an action comes before the fills of its batch (spec BAT-4). */
 export function isEntering(name: ActionName): boolean {
   return actionCode(name) <= actionCode("rejoin");

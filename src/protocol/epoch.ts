@@ -1,8 +1,8 @@
-import type { Action } from "./action.ts";
+import { type Action, isReduceOnly } from "./action.ts";
 import { BIG } from "./field.ts";
 import type { Hex } from "./keys.ts";
 import { SLOTS } from "./note.ts";
-import { flatOnlyValuation, type Valuation } from "./valuation.ts";
+import { barSide, flatOnlyValuation, type Valuation } from "./valuation.ts";
 
 /** Where the day stands: trading, or the settlement window in which accounts are renewed. */
 export type Phase = "trading" | "window";
@@ -97,11 +97,11 @@ export function valuationFor(action: Action, input: ValuationInput): Valuation {
     case "closeTicket":
     case "claimTicket":
       return phase === "trading" ? bandValuation(markets, "maintenanceMargin") : defaultValuation(markets);
-    case "openTicket":
-      return bandValuation(
-        markets,
-        action.tickets.every((ticket) => ticket.reduceOnly) ? "maintenanceMargin" : "initialMargin",
-      );
+    case "openTicket": {
+      if (!isReduceOnly(action.tickets)) return bandValuation(markets, "initialMargin");
+      const carriesLong = (action.tickets[0]?.position ?? 0) > 0;
+      return barSide(bandValuation(markets, "maintenanceMargin"), action.slot, carriesLong ? "short" : "long");
+    }
     case "withdraw":
       return phase === "trading"
         ? bandValuation(markets, "initialMargin")

@@ -45,7 +45,7 @@ export function floorDiv(a: bigint, b: bigint): bigint {
 function tierPrice(market: EpochMarket, fills: readonly PricedFill[], windowStart: bigint): DailyPrice {
   const minimum = BigInt(market.minimumVolume);
   if (volumeOf(fills) < minimum) return { tier: 3, price: market.centre };
-  const inWindow = fills.filter((fill) => minuteOf(fill) >= windowStart / 60n);
+  const inWindow = fills.filter((fill) => minuteOf(fill) >= (windowStart + 59n) / 60n);
   const minutes = new Set(inWindow.map(minuteOf)).size;
   if (minutes >= market.minimumMinutes && volumeOf(inWindow) >= minimum) {
     return { tier: 1, price: average(market, inWindow) };

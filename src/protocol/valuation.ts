@@ -20,9 +20,18 @@ export function flatOnlyValuation(settleMask = 0n): Valuation {
   };
 }
 
+/** The same valuation for accounts that must not be long (or short) in a slot: nobody on that side can pass. */
+export function barSide(valuation: Valuation, slot: number, side: "long" | "short"): Valuation {
+  const bar = (prices: readonly bigint[], price: bigint): readonly bigint[] =>
+    prices.map((old, m) => (m === slot ? price : old));
+  return side === "long"
+    ? { ...valuation, priceIfLong: bar(valuation.priceIfLong, -BIG) }
+    : { ...valuation, priceIfShort: bar(valuation.priceIfShort, BIG) };
+}
+
 /**
- * Throws WrongSlotCount or OutOfRange unless there are eight prices of each kind, each |price| < 2^80 or the flat-only
- * pair (-BIG, +BIG), and settleMask has 8 bits.
+ * Throws WrongSlotCount or OutOfRange unless there are eight prices of each kind, each |price| < 2^80 or the price that
+ * bars its side (-BIG for a long, +BIG for a short), and settleMask has 8 bits.
  */
 export function assertValuation(valuation: Valuation): void {
   assertPerSlot("priceIfLong", valuation.priceIfLong);
@@ -30,9 +39,8 @@ export function assertValuation(valuation: Valuation): void {
   assertUnsigned("settleMask", valuation.settleMask, BigInt(SLOTS));
   valuation.priceIfLong.forEach((long, slot) => {
     const short = valuation.priceIfShort[slot] ?? 0n;
-    if (long === -BIG && short === BIG) return;
-    assertSigned(`priceIfLong[${slot}]`, long, PRICE_BITS);
-    assertSigned(`priceIfShort[${slot}]`, short, PRICE_BITS);
+    if (long !== -BIG) assertSigned(`priceIfLong[${slot}]`, long, PRICE_BITS);
+    if (short !== BIG) assertSigned(`priceIfShort[${slot}]`, short, PRICE_BITS);
   });
 }
 
