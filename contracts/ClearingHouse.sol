@@ -184,7 +184,7 @@ contract ClearingHouse is IClearingHouse, EIP712, ReentrancyGuardTransient {
     function forfeitBond(uint256 ownerKey) external nonReentrant {
         Seat storage seat = s.seats[ownerKey];
         bool late = seat.status == SeatStatus.Active && s.epoch > uint256(seat.lastEpoch) + s.terms.flatGraceEpochs;
-        if (!late || seat.lastEpoch >= s.epoch || seat.bond == 0) revert NothingToForfeit(ownerKey);
+        if (!late || seat.bond == 0) revert NothingToForfeit(ownerKey);
         Effects.forfeit(s, ownerKey);
     }
 

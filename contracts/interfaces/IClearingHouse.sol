@@ -26,7 +26,8 @@ import {
 /// on. Rule numbers refer to spec/.
 /// @dev Every amount is in collateral base units, every time in seconds, every position in whole contracts.
 interface IClearingHouse {
-    /// @notice Every public bucket, in collateral base units. Their sum is the token balance (spec CON-1).
+    /// @notice Every public bucket, in collateral base units. Their sum is the token balance, but for
+    /// tokens that somebody sent without a call (spec CON-1).
     struct Buckets {
         int256 poolCash;
         int256 ticketCash;
@@ -163,6 +164,7 @@ interface IClearingHouse {
     error BlocksMissing(uint256 earliest, uint256 blockNumber);
     error NotInPhase(Phase phase);
     error QuotesOnlyByOperator();
+    error QuoteSlotsNotSorted(uint8 slot);
     error QuoteNotSorted(bytes32 ticketId, uint64 clientId);
     error QuoteMismatch(bytes32 ticketId);
     error CreditNotOpen(uint256 creditId);

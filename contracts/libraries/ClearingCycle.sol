@@ -151,6 +151,7 @@ library ClearingCycle {
         for (uint256 i = 0; i < quotes.length; i++) {
             uint8 slot = quotes[i].slot;
             if (slot >= MARKETS) revert IClearingHouse.SlotOutOfRange(slot);
+            if (i > 0 && slot <= quotes[i - 1].slot) revert IClearingHouse.QuoteSlotsNotSorted(slot);
             if (quotes[i].bids.length > 0) bids[slot] = _worst(s, domainSeparator, slot, Side.Buy, quotes[i].bids);
             if (quotes[i].asks.length > 0) asks[slot] = _worst(s, domainSeparator, slot, Side.Sell, quotes[i].asks);
         }

@@ -138,7 +138,7 @@ library Statements {
         bool trading = s.phase == Phase.Trading;
         bool partB = !trading && s.inPartB();
         bool allowed;
-        if (action == Action.Fund || action == Action.CloseTicket || action == Action.Withdraw) {
+        if (action == Action.Fund || (action >= Action.CloseTicket && action <= Action.Withdraw)) {
             allowed = trading || !partB;
         } else if (action == Action.Renew) {
             allowed = partB;

@@ -228,6 +228,7 @@ export const clearingHouseAbi = [
       { internalType: "uint64", name: "clientId", type: "uint64" },
     ],
   },
+  { type: "error", name: "QuoteSlotsNotSorted", inputs: [{ internalType: "uint8", name: "slot", type: "uint8" }] },
   { type: "error", name: "QuotesOnlyByOperator", inputs: [] },
   { type: "error", name: "ReentrancyGuardReentrantCall", inputs: [] },
   { type: "error", name: "RelayedOnly", inputs: [{ internalType: "enum Action", name: "action", type: "uint8" }] },

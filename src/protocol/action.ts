@@ -90,7 +90,7 @@ export function isReduceOnly(tickets: readonly TicketOpening[]): boolean {
   return tickets.length > 0 && tickets.every((ticket) => ticket.reduceOnly);
 }
 
-/** Whether an action comes before the fills of its batch (spec BAT-4). */
+/** Whether an action comes before the fills of its batch (spec BAT-2). */
 export function isEntering(name: ActionName): boolean {
   return actionCode(name) <= actionCode("rejoin");
 }
@@ -187,7 +187,7 @@ export function assertSlot(slot: number): void {
   if (!Number.isInteger(slot) || slot < 0 || slot >= SLOTS) throw new SlotOutOfRange(slot);
 }
 
-/** Everything the context of a transition binds (spec BAT-2). */
+/** Everything the context of a transition binds (spec BAT-17). */
 export type ContextInput = {
   readonly chainId: bigint;
   readonly contract: Hex;

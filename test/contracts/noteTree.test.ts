@@ -55,7 +55,7 @@ test("the generated hasher follows from circomlib's parameters [TRE-1]", () => {
   assert.equal(isPoseidonCurrent(), true);
 });
 
-test("the first note of a tree goes to index 1 [TRE-2]", async () => {
+test("the first note of a tree goes to index 1 [TRE-1]", async () => {
   const tree = await deploy("NoteTreeHarness");
   const naive = new NoteTree();
   const [leaf = 0n] = fresh(1);
@@ -65,7 +65,7 @@ test("the first note of a tree goes to index 1 [TRE-2]", async () => {
   assert.equal(root, naive.root);
 });
 
-test("Solidity and TypeScript agree on index and root after every batch of growing and shrinking sizes [TRE-3]", async () => {
+test("Solidity and TypeScript agree on index and root after every batch of growing and shrinking sizes [TRE-2]", async () => {
   const tree = await deploy("NoteTreeHarness");
   const naive = new NoteTree();
   for (const size of [1, 2, 1, 3, 5, 1, 1, 32, 1, 64, 7, 8, 1, 33, 2, 16, 4]) {
@@ -94,7 +94,7 @@ test("Solidity and TypeScript agree on random batches with skipped and extreme l
   );
 });
 
-test("a batch of which every transition was skipped takes its room and leaves the root alone [TRE-4]", async () => {
+test("a batch of which every transition was skipped takes its room and leaves the root alone [TRE-2]", async () => {
   const tree = await deploy("NoteTreeHarness");
   const before = await append(tree, fresh(3));
   const skipped = await append(tree, Array<bigint>(8).fill(0n));
@@ -103,7 +103,7 @@ test("a batch of which every transition was skipped takes its room and leaves th
   assert.equal(await tree.read("tree"), 16);
 });
 
-test("a leaf of r or more is refused and changes nothing [TRE-5]", async () => {
+test("a leaf of r or more is refused and changes nothing [TRE-3]", async () => {
   const tree = await deploy("NoteTreeHarness");
   for (const leaf of [FIELD_MODULUS, 2n * FIELD_MODULUS, 2n ** 256n - 1n]) {
     assert.deepEqual(await refusal(tree.read("append", [[1n, leaf]])), { name: "LeafNotCanonical", args: [1n, leaf] });
@@ -112,12 +112,12 @@ test("a leaf of r or more is refused and changes nothing [TRE-5]", async () => {
   assert.equal(await tree.read("tree"), 0);
 });
 
-test("a batch without leaves is refused [TRE-5]", async () => {
+test("a batch without leaves is refused [TRE-3]", async () => {
   const tree = await deploy("NoteTreeHarness");
   assert.deepEqual(await refusal(tree.read("append", [[]])), { name: "NoLeaves", args: [] });
 });
 
-test("the last leaves of a tree can be filled, after which nothing fits [TRE-6]", async () => {
+test("the last leaves of a tree can be filled, after which nothing fits [TRE-3]", async () => {
   const tree = await treeAt(CAPACITY - 4n);
   const leaves = fresh(4);
   const { root, startIndex } = await append(tree, leaves);
@@ -128,7 +128,7 @@ test("the last leaves of a tree can be filled, after which nothing fits [TRE-6]"
   assert.deepEqual(refused, { name: "TreeFull", args: [CAPACITY, 1n, CAPACITY] });
 });
 
-test("the last leaf alone can be filled [TRE-6]", async () => {
+test("the last leaf alone can be filled [TRE-3]", async () => {
   const tree = await treeAt(CAPACITY - 1n);
   const [leaf = 0n] = fresh(1);
   const { root } = await append(tree, [leaf]);
@@ -136,7 +136,7 @@ test("the last leaf alone can be filled [TRE-6]", async () => {
   assert.equal(await tree.read("tree"), Number(CAPACITY));
 });
 
-test("a batch that fits by count but not behind the next multiple is refused, a smaller one still fits [TRE-6]", async () => {
+test("a batch that fits by count but not behind the next multiple is refused, a smaller one still fits [TRE-3]", async () => {
   const tree = await treeAt(CAPACITY - 3n);
   const refused = await refusal(tree.read("append", [fresh(3)]));
   assert.deepEqual(refused, { name: "TreeFull", args: [CAPACITY, 3n, CAPACITY] });
