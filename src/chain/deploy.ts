@@ -2,7 +2,7 @@ import { createWalletClient, encodeFunctionData, http } from "viem";
 import { privateKeyToAccount } from "viem/accounts";
 import type { Hex } from "../protocol/keys.ts";
 import { testDollarAbi } from "./abi.ts";
-import { deployWithLibraries } from "./artifacts.ts";
+import { deployWithLibraries, type Libraries } from "./artifacts.ts";
 import { publicClientOf } from "./clearingHouse.ts";
 
 /** Terms of the clearing house, fixed for its life. Amounts in base units, times in seconds (spec GOV-6). */
@@ -48,6 +48,8 @@ export type DeploymentPlan = {
   readonly markets: readonly MarketTerms[];
   /** Collateral: any plain ERC-20. A test dollar with a faucet is deployed where it is absent. */
   readonly token?: Hex;
+  /** Libraries that stand already and are linked as they are. */
+  readonly libraries?: Libraries;
 };
 
 /** Where everything is. */
@@ -74,11 +76,8 @@ export async function deployExchange(plan: DeploymentPlan): Promise<Deployed> {
     plan.operator,
     plan.markets,
   ]);
-  const house = await deployWithLibraries(wallet, client, "ClearingHouse", [
-    token,
-    registry.address,
-    plan.clearingTerms,
-  ]);
+  const parameters = [token, registry.address, plan.clearingTerms];
+  const house = await deployWithLibraries(wallet, client, "ClearingHouse", parameters, plan.libraries);
   return {
     clearingHouse: house.address,
     registry: registry.address,
