@@ -105,6 +105,18 @@ export class WrongTicketCount extends HedgerowError {
   }
 }
 
+/** Reduce-only tickets carry a position of the note, all the same side, with no more cash than its initial margin. */
+export class NothingCarried extends HedgerowError {
+  constructor(cash: bigint, position: bigint) {
+    super(
+      "NothingCarried",
+      `a reduce-only ticket has cash ${cash} and position ${position}, but it must carry the same side as the others ` +
+        `and no more than its initial margin: use reducingTicket`,
+      { cash, position },
+    );
+  }
+}
+
 /** A slot holds no contract in the present epoch. */
 export class SlotNotListed extends HedgerowError {
   constructor(slot: number, epoch: number) {
@@ -250,9 +262,10 @@ export class TraderAccount {
   }
 
   /**
-   * Opens one to eight tickets in a slot; all of them reduce-only are checked at the maintenance band. Tickets of one
-   * transition are publicly linked to each other, and each must be solvent by itself (spec TKT-3, TKT-14).
-   * Throws WrongSeatStatus, SlotNotListed, WrongTicketCount, TicketBelowMargin, ProverRefused.
+   * Opens one to eight tickets in a slot, for the relay fee once per ticket. If all are reduce-only they are checked at
+   * the maintenance band and must carry what the note holds. Tickets of one transition are publicly linked to each
+   * other, and each must be solvent by itself (spec TKT-3, TKT-12, TKT-14).
+   * Throws WrongSeatStatus, SlotNotListed, WrongTicketCount, TicketBelowMargin, NothingCarried, ProverRefused.
    */
   async openTickets(slot: number, specs: readonly TicketSpec[], options?: SubmitOptions): Promise<OpenedTickets> {
     const live = this.#liveNote("openTicket", "active");
@@ -265,7 +278,7 @@ export class TraderAccount {
       reduceOnly,
     }));
     const transition = await this.#prove(
-      { name: "openTicket", slot, relayFee: this.#fee(options), tickets: openings },
+      { name: "openTicket", slot, relayFee: this.#fee(options) * BigInt(specs.length), tickets: openings },
       "active",
     );
     const tickets = openings.map((opening, keyIndex): OwnTicket => ({
@@ -428,6 +441,7 @@ export class TraderAccount {
     for (const { cash, position } of specs) {
       const worst = equityInBand(cash, position, market.centre, market[band]);
       if (worst < 0n) throw new TicketBelowMargin(worst, band);
+      if (band === "maintenanceMargin") assertCarried(market, { cash, position }, (specs[0]?.position ?? 0n) > 0n);
     }
   }
 
@@ -457,6 +471,12 @@ export class TraderAccount {
     const centres = this.chain.markets(this.chain.epoch).map(({ centre }) => centre);
     return { priceIfLong: centres, priceIfShort: centres, settleMask: 0n };
   }
+}
+
+/** Opening at maintenance is for reducing only: all tickets carry one side, none beyond its own initial margin. */
+function assertCarried(market: EpochMarket, { cash, position }: TicketBalance, long: boolean): void {
+  const beyond = equityInBand(cash, position, market.centre, market.initialMargin);
+  if (position === 0n || position > 0n !== long || beyond > 0n) throw new NothingCarried(cash, position);
 }
 
 /** Which key gives up what. */

@@ -37,7 +37,7 @@ export type LiveNote = {
   readonly index: bigint;
   readonly blinding: bigint;
   readonly account: Account;
-  /** Tree that holds it: an epoch's number, or SLEEPERS. */
+  /** Tree that holds it: an epoch's number, or that of a sleepers' tree, SLEEPERS or above. */
   readonly tree: bigint;
 };
 
@@ -124,7 +124,7 @@ export function advance(keys: AccountKeys, chain: AccountChain, previous: Accoun
 export function seatStatus(chain: AccountChain, state: AccountState): SeatStatus {
   if (state.closed) return { status: "closed" };
   if (state.live === undefined) return { status: "none" };
-  if (state.live.tree === SLEEPERS) return { status: "asleep" };
+  if (state.live.tree >= SLEEPERS) return { status: "asleep" };
   const epoch = Number(state.live.tree);
   return epoch < chain.epoch ? { status: "inDefault", since: epoch } : { status: "active", epoch };
 }
