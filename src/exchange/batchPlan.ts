@@ -1,0 +1,116 @@
+import type { Batch, Fill, ProvenTransition, SignedOrder } from "../chain/clearingHouse.ts";
+import { isEntering } from "../protocol/action.ts";
+import type { Hex } from "../protocol/keys.ts";
+import type { Execution } from "./tradingDay.ts";
+
+/** How large a batch may become. Gas figures are upper estimates; the sum stays below a transaction's cap of 2^24. */
+export type BatchLimits = {
+  readonly transitions: number;
+  readonly gas: bigint;
+};
+
+export const BATCH_LIMITS: BatchLimits = { transitions: 32, gas: 13_000_000n };
+
+/** Upper estimates of gas: a batch as such, a transition, each ticket it opens, a fill, each order that fills. */
+const GAS = { batch: 600_000n, transition: 190_000n, ticket: 90_000n, fill: 60_000n, order: 45_000n } as const;
+
+/** What goes into the next batch. Leaving transitions come after the fills of the tickets they close. */
+export type BatchPlan = {
+  readonly entering: readonly ProvenTransition[];
+  readonly executions: readonly Execution[];
+  readonly leaving: readonly ProvenTransition[];
+};
+
+/**
+ * The next batch from what waits, or undefined if nothing does: entering transitions; the longest run of executions
+ * whose tickets are mined, since fills may name only tickets of earlier batches (spec TKT-8), and leaving transitions
+ * unless an execution that is left behind names their ticket. All within the limits, in order of arrival.
+ */
+export function planBatch(
+  queue: readonly ProvenTransition[],
+  executions: readonly Execution[],
+  isMined: (ticketId: Hex) => boolean,
+  limits: BatchLimits = BATCH_LIMITS,
+): BatchPlan | undefined {
+  let gas = GAS.batch;
+  let room = limits.transitions;
+  const take = (transitions: readonly ProvenTransition[]): ProvenTransition[] => {
+    const taken: ProvenTransition[] = [];
+    for (const transition of transitions) {
+      const cost = transitionGas(transition);
+      if (room === 0 || gas + cost > limits.gas) break;
+      room -= 1;
+      gas += cost;
+      taken.push(transition);
+    }
+    return taken;
+  };
+
+  const entering = take(queue.filter(({ action }) => isEntering(action.name)));
+  const orders = new Set<SignedOrder>();
+  let fills = 0;
+  for (const run of runsOf(executions)) {
+    if (!run.every(({ maker, taker }) => isMined(maker.order.ticketId) && isMined(taker.order.ticketId))) break;
+    const fresh = new Set(run.flatMap(({ maker, taker }) => [maker, taker]).filter((order) => !orders.has(order)));
+    const cost = GAS.fill * BigInt(run.length) + GAS.order * BigInt(fresh.size);
+    if (gas + cost > limits.gas) break;
+    gas += cost;
+    for (const order of fresh) orders.add(order);
+    fills += run.length;
+  }
+  const later = new Set(
+    executions.slice(fills).flatMap(({ maker, taker }) => [maker.order.ticketId, taker.order.ticketId]),
+  );
+  const leaving = take(
+    queue.filter(
+      ({ action }) => !isEntering(action.name) && !(action.name === "closeTicket" && later.has(action.ticketId)),
+    ),
+  );
+  if (entering.length + fills + leaving.length === 0) return undefined;
+  return { entering, executions: executions.slice(0, fills), leaving };
+}
+
+/** The batch as it is sent: each signed order once, fills pointing at them. */
+export function batchOf(plan: BatchPlan, batchNumber: number, logHead: Hex): Batch {
+  const indices = new Map<SignedOrder, number>();
+  const indexOf = (order: SignedOrder): number => {
+    const index = indices.get(order) ?? indices.size;
+    indices.set(order, index);
+    return index;
+  };
+  const fills = plan.executions.map((execution): Fill => ({
+    maker: indexOf(execution.maker),
+    taker: indexOf(execution.taker),
+    quantity: execution.quantity,
+    price: execution.price,
+    seq: BigInt(execution.seq),
+    n: execution.n,
+    makerPrioritySeq: BigInt(execution.makerPrioritySeq),
+    execTime: execution.execTime,
+  }));
+  return {
+    batchNumber,
+    transitions: [...plan.entering, ...plan.leaving],
+    orders: [...indices.keys()],
+    fills,
+    logHead,
+  };
+}
+
+/** Executions in pieces that may settle apart: the contract takes the fills of an immediate order in one (spec ORD-8). */
+function* runsOf(executions: readonly Execution[]): Generator<readonly Execution[]> {
+  let run: Execution[] = [];
+  for (const execution of executions) {
+    const [first] = run;
+    if (first !== undefined && (first.seq !== execution.seq || first.taker.order.timeInForce === "GTC")) {
+      yield run;
+      run = [];
+    }
+    run.push(execution);
+  }
+  if (run.length > 0) yield run;
+}
+
+function transitionGas({ action }: ProvenTransition): bigint {
+  return GAS.transition + (action.name === "openTicket" ? GAS.ticket * BigInt(action.tickets.length) : 0n);
+}

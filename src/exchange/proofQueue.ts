@@ -1,0 +1,49 @@
+import type { ProvenStatement } from "../prover/proof.ts";
+import type { Verifier } from "../prover/verifier.ts";
+
+type Waiting = {
+  readonly item: ProvenStatement;
+  readonly resolve: (holds: boolean) => void;
+  readonly reject: (error: unknown) => void;
+};
+
+/**
+ * Verifies proofs one batch at a time: whatever arrives while a batch is being verified forms the next one, so that
+ * many proofs at once cost little more than one.
+ */
+export class ProofQueue {
+  readonly #verifier: Verifier;
+  #waiting: Waiting[] = [];
+  #busy = false;
+
+  constructor(verifier: Verifier) {
+    this.#verifier = verifier;
+  }
+
+  /** Whether a proof holds. Throws ProverClosed. */
+  verify(item: ProvenStatement): Promise<boolean> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ item, resolve, reject });
+      if (!this.#busy) void this.#work();
+    });
+  }
+
+  async #work(): Promise<void> {
+    this.#busy = true;
+    // Calls made in the same turn join the first batch.
+    await Promise.resolve();
+    while (this.#waiting.length > 0) {
+      const batch = this.#waiting;
+      this.#waiting = [];
+      try {
+        const bad = new Set(await this.#verifier.verifyBatch(batch.map(({ item }) => item)));
+        batch.forEach(({ resolve }, index) => {
+          resolve(!bad.has(index));
+        });
+      } catch (error) {
+        for (const { reject } of batch) reject(error);
+      }
+    }
+    this.#busy = false;
+  }
+}

@@ -1,0 +1,123 @@
+import type { SignedOrder } from "../chain/clearingHouse.ts";
+import type { OrderId } from "../market/types.ts";
+import type { EpochMarket } from "../protocol/epoch.ts";
+import { HedgerowError } from "../protocol/errors.ts";
+import type { Hex } from "../protocol/keys.ts";
+import type { Side } from "../protocol/order.ts";
+import { assertAcceptable, type RestingOrder, type TicketBalance } from "../protocol/ticket.ts";
+
+/**
+ * pending: its opening is verified and queued, not mined. open: mined. inherited: mined before this operator started,
+ * which does not know what its orders have filled: it can only be closed.
+ */
+export type TicketStatus = "pending" | "open" | "inherited";
+
+/** Contracts resting on one side of a ticket, and the sum of price * contracts in base units. */
+export type SideTotal = { quantity: bigint; value: bigint };
+
+/** A ticket as the operator sees it. */
+export type TicketView = {
+  readonly ticketId: Hex;
+  readonly sessionKey: Hex;
+  readonly slot: number;
+  readonly reduceOnly: boolean;
+  status: TicketStatus;
+  /** Number of the batch that opened it; undefined while it is pending. */
+  openedInBatch: number | undefined;
+  /** Its release is queued: it trades no more. */
+  closing: boolean;
+  /** What the chain shows, or will once the opening is mined. */
+  settled: TicketBalance;
+  /** With the executions that are not settled yet. */
+  balance: TicketBalance;
+  readonly orders: Map<OrderId, LiveOrder>;
+  readonly resting: Readonly<Record<Side, SideTotal>>;
+};
+
+/** An order in the book: the revision in force, and since when it has held its place, in unix seconds. */
+export type LiveOrder = {
+  readonly orderId: OrderId;
+  readonly ticket: TicketView;
+  signed: SignedOrder;
+  hash: Hex;
+  remaining: number;
+  restingSince: bigint;
+};
+
+/** No ticket of the present epoch has this identity. */
+export class UnknownTicket extends HedgerowError {
+  constructor(ticketId: Hex) {
+    super("UnknownTicket", `ticket ${ticketId} is not open in this epoch: open one with a proof first`, { ticketId });
+  }
+}
+
+/** The ticket takes no orders. */
+export class TicketNotTradable extends HedgerowError {
+  constructor(ticketId: Hex, status: TicketStatus | "closing") {
+    super("TicketNotTradable", `ticket ${ticketId} is ${status} and takes no orders: use another ticket`, {
+      ticketId,
+      status,
+    });
+  }
+}
+
+/** A fresh view of a ticket. */
+export function ticketView(
+  opening: Pick<TicketView, "ticketId" | "sessionKey" | "slot" | "reduceOnly" | "status" | "openedInBatch"> &
+    TicketBalance,
+): TicketView {
+  const { cash, position, ...fixed } = opening;
+  return {
+    ...fixed,
+    closing: false,
+    settled: { cash, position },
+    balance: { cash, position },
+    orders: new Map(),
+    resting: { buy: { quantity: 0n, value: 0n }, sell: { quantity: 0n, value: 0n } },
+  };
+}
+
+/** Counts `quantity` contracts of an order in (or out, if negative) of what rests on its ticket. */
+export function countResting(order: LiveOrder, quantity: number): void {
+  const { side, limitPrice } = order.signed.order;
+  const total = order.ticket.resting[side];
+  total.quantity += BigInt(quantity);
+  total.value += BigInt(quantity) * limitPrice;
+}
+
+/**
+ * Throws TicketBelowMargin, NotReducing or OutOfRange unless the ticket can honour `added` besides what rests on that
+ * side (spec ORD-6). `without` is left out of the count: the order that `added` replaces.
+ */
+export function assertCovered(market: EpochMarket, ticket: TicketView, added: RestingOrder, without?: LiveOrder): void {
+  const total = ticket.resting[added.side];
+  const left = without === undefined ? 0n : BigInt(without.remaining);
+  const quantity = total.quantity - left;
+  const value = total.value - left * (without?.signed.order.limitPrice ?? 0n);
+  assertAcceptable(market, ticket.balance, summary(added.side, quantity, value), added, ticket.reduceOnly);
+}
+
+/** Whether a ticket can still honour what rests on both of its sides. */
+export function isCovered(market: EpochMarket, ticket: TicketView): boolean {
+  for (const side of ["buy", "sell"] as const) {
+    const { quantity, value } = ticket.resting[side];
+    const [last, ...others] = summary(side, quantity, value);
+    if (last === undefined) continue;
+    try {
+      assertAcceptable(market, ticket.balance, others, last, ticket.reduceOnly);
+    } catch (error) {
+      if (error instanceof HedgerowError) return false;
+      throw error;
+    }
+  }
+  return true;
+}
+
+/** Two made-up orders with the given sums: the rule needs the sums only, and they cost the same for any number. */
+function summary(side: Side, quantity: bigint, value: bigint): readonly RestingOrder[] {
+  if (quantity === 0n) return [];
+  return [
+    { side, limitPrice: value, remaining: 1n },
+    { side, limitPrice: 0n, remaining: quantity - 1n },
+  ];
+}
