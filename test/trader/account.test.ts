@@ -329,12 +329,17 @@ describe("a trading day", () => {
   test("renewed notes move to the next epoch [SEA-6]", async () => {
     await toEndOfTrading();
     await direct(bob, await bob.account.withdraw(freshAddress(), 100n * DOLLAR));
+    const topUp = await deposit(x.chain, bob.sender, x.terms.seatBond, bob.account.newCreditKey());
+    await bob.account.sync();
+    await direct(bob, await bob.account.fund(topUp));
     await toPartB();
     await direct(alice, await alice.account.renew(), await bob.account.renew());
     assert.deepEqual(bob.account.status, { status: "active", epoch: 2 });
     await toNextEpoch();
     assert.equal(x.state.markets(2)[HOGS]?.centre, PRICE);
     assert.deepEqual(carol.account.status, { status: "inDefault", since: 1 });
+    await batch([await bob.account.withdraw(freshAddress(), 100n * DOLLAR)]);
+    assert.equal(bob.account.account.positions[HOGS], -3n);
   });
 
   test("an abandoned ticket is claimed at its default price [TKT-13]", async () => {
