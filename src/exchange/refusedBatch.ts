@@ -44,7 +44,7 @@ export async function findRefusedTransition(
 ): Promise<RefusedTransition | undefined> {
   const unproven = await firstUnproven(state, verifier, batch.transitions);
   if (unproven !== undefined) return { transition: unproven, reason: "ProofRefused" };
-  const found = await shortestRefused(batch.transitions.length, (count) =>
+  const found = await shortestRefused(upTo(batch.transitions.length), (count) =>
     refusalOfBatch(state, operator, {
       ...batch,
       transitions: batch.transitions.slice(0, count),
@@ -52,16 +52,18 @@ export async function findRefusedTransition(
       fills: [],
     }),
   );
-  const transition = found && batch.transitions[found.count - 1];
+  const transition = found && batch.transitions[found.length - 1];
   return transition && { transition, reason: found.refusal.code };
 }
 
-/** Throws FillRefused for the first fill that makes the contract refuse a batch. */
+/** Throws FillRefused for the first command whose fills make the contract refuse a batch; names the last of them. */
 export async function assertFillsPass(state: ChainState, operator: Sender, batch: Batch): Promise<void> {
-  const found = await shortestRefused(batch.fills.length, (count) =>
+  // Never within a command: half an immediate order is refused for being half.
+  const ends = upTo(batch.fills.length).filter((end) => batch.fills[end]?.seq !== batch.fills[end - 1]?.seq);
+  const found = await shortestRefused(ends, (count) =>
     refusalOfBatch(state, operator, { ...batch, transitions: [], fills: batch.fills.slice(0, count) }),
   );
-  const fill = found && batch.fills[found.count - 1];
+  const fill = found && batch.fills[found.length - 1];
   if (fill) throw new FillRefused(fill.seq, fill.n, found.refusal);
 }
 
@@ -107,21 +109,26 @@ async function refusalOfBatch(state: ChainState, operator: Sender, batch: Batch)
   }
 }
 
-/** The shortest run from the start that is refused. A run that is refused stays so when more follows. */
+/** The shortest of some runs from the start that is refused. A run that is refused stays so when more follows. */
 async function shortestRefused(
-  length: number,
-  refusal: (count: number) => Promise<ContractRefused | undefined>,
-): Promise<{ readonly count: number; readonly refusal: ContractRefused } | undefined> {
-  if (length === 0) return undefined;
-  let last = await refusal(length);
-  if (last === undefined) return undefined;
-  let passes = 0;
-  let refused = length;
-  while (refused - passes > 1) {
-    const middle = Math.floor((passes + refused) / 2);
-    const found = await refusal(middle);
-    if (found === undefined) passes = middle;
-    else [refused, last] = [middle, found];
+  lengths: readonly number[],
+  refusal: (length: number) => Promise<ContractRefused | undefined>,
+): Promise<{ readonly length: number; readonly refusal: ContractRefused } | undefined> {
+  let found: { readonly length: number; readonly refusal: ContractRefused } | undefined;
+  let low = 0;
+  let high = lengths.length;
+  // The longest run first: most often nothing is wrong with this kind of part.
+  let probe = high - 1;
+  while (low < high) {
+    const length = lengths[probe] ?? 0;
+    const refused = await refusal(length);
+    if (refused === undefined) low = probe + 1;
+    else [found, high] = [{ length, refusal: refused }, probe];
+    probe = Math.floor((low + high) / 2);
   }
-  return { count: refused, refusal: last };
+  return found;
+}
+
+function upTo(length: number): readonly number[] {
+  return Array.from({ length }, (_, i) => i + 1);
 }

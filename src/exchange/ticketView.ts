@@ -4,7 +4,7 @@ import type { EpochMarket } from "../protocol/epoch.ts";
 import { HedgerowError } from "../protocol/errors.ts";
 import type { Hex } from "../protocol/keys.ts";
 import type { Side } from "../protocol/order.ts";
-import { assertAcceptable, type RestingOrder, type TicketBalance } from "../protocol/ticket.ts";
+import { assertAcceptable, type RestingOrder, type TicketBalance, type Trade, tradeOn } from "../protocol/ticket.ts";
 
 /**
  * pending: its opening is verified and queued, not mined. open: mined. inherited: mined before this operator started,
@@ -75,6 +75,17 @@ export function ticketView(
     orders: new Map(),
     resting: { buy: { quantity: 0n, value: 0n }, sell: { quantity: 0n, value: 0n } },
   };
+}
+
+/** A balance of the ticket after a trade and its fee. Throws TicketBelowMargin, NotReducing or OutOfRange (spec FIL-8). */
+export function afterTrade(
+  market: EpochMarket,
+  { reduceOnly }: TicketView,
+  before: TicketBalance,
+  trade: Trade,
+): TicketBalance {
+  const { cash, position } = tradeOn(market, before, trade, reduceOnly);
+  return { cash, position };
 }
 
 /** Counts `quantity` contracts of an order in (or out, if negative) of what rests on its ticket. */

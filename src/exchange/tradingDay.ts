@@ -3,7 +3,7 @@ import type { Hex } from "../protocol/keys.ts";
 import type { SignedOrder } from "../chain/clearingHouse.ts";
 import { type EpochMarket, priceLimits } from "../protocol/epoch.ts";
 import { floorDiv } from "../protocol/settlementPrice.ts";
-import { type Trade, tradeOn } from "../protocol/ticket.ts";
+import type { Trade } from "../protocol/ticket.ts";
 import type { Side } from "../protocol/order.ts";
 import { apply, type Book, createBook } from "../market/engine.ts";
 import { UnknownOrder } from "../market/errors.ts";
@@ -14,6 +14,7 @@ import { type Command, type Entry, type Executed, type NewOrder, type OrderId, o
 import { depth } from "../market/views.ts";
 import { type Cause, type ExchangeLog, type LogEntry, ZERO_HASH } from "./log.ts";
 import {
+  afterTrade,
   assertCovered,
   countResting,
   isCovered,
@@ -303,7 +304,7 @@ export class TradingDay {
     for (const execution of this.#unsettled.splice(0, count)) {
       for (const [ticketId, trade] of sidesOf(execution)) {
         const ticket = this.ticket(ticketId);
-        ticket.settled = tradeOn(this.market(ticket.slot), ticket.settled, trade, ticket.reduceOnly);
+        ticket.settled = afterTrade(this.market(ticket.slot), ticket, ticket.settled, trade);
       }
     }
   }
@@ -357,7 +358,7 @@ export class TradingDay {
     try {
       for (const [ticketId, trade] of sidesOf(execution)) {
         const ticket = this.ticket(ticketId);
-        const balance = tradeOn(this.market(ticket.slot), ticket.balance, trade, ticket.reduceOnly);
+        const balance = afterTrade(this.market(ticket.slot), ticket, ticket.balance, trade);
         booked.push(() => (ticket.balance = balance));
       }
     } catch (error) {
@@ -483,8 +484,7 @@ export class TradingDay {
     };
     for (const [ticketId, trade] of sidesOf(execution)) {
       const ticket = this.ticket(ticketId);
-      const { cash, position } = tradeOn(this.market(slot), ticket.balance, trade, ticket.reduceOnly);
-      ticket.balance = { cash, position };
+      ticket.balance = afterTrade(this.market(slot), ticket, ticket.balance, trade);
     }
     this.#reduce(maker, entry.quantity);
     this.#reduce(taker, entry.quantity);
