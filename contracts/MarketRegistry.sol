@@ -87,6 +87,8 @@ contract MarketRegistry is IMarketRegistry, AccessControlDefaultAdminRules {
         if (terms.listingPrice % int256(uint256(terms.tick)) != 0) {
             revert PriceNotWholeTicks(terms.listingPrice, terms.tick);
         }
+        int256 listing = terms.listingPrice;
+        if (listing <= -PRICE_RANGE || listing >= PRICE_RANGE) revert PriceOutOfRange(listing);
         _checkTicks(terms.priceLimit, terms.tick);
         _checkTicks(terms.maintenanceMargin, terms.tick);
         _checkTicks(terms.initialMargin, terms.tick);
@@ -104,8 +106,6 @@ contract MarketRegistry is IMarketRegistry, AccessControlDefaultAdminRules {
 
     function _checkNew(MarketTerms memory terms) private view {
         if (terms.lastTradingTime <= block.timestamp) revert AlreadyExpired(terms.lastTradingTime);
-        int256 listing = terms.listingPrice;
-        if (listing <= -PRICE_RANGE || listing >= PRICE_RANGE) revert PriceOutOfRange(listing);
     }
 
     function _checkTicks(uint256 amount, uint256 tick) private pure {

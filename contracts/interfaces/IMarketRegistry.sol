@@ -4,8 +4,8 @@ pragma solidity 0.8.37;
 import {MarketTerms} from "../libraries/Types.sol";
 
 /// @title Published terms of the markets and the operator's address
-/// @notice Governance schedules; nothing takes effect before the delay is over, and the clearing house reads it at the
-/// close of an epoch only (spec GOV-1 to GOV-5).
+/// @notice Governance schedules; nothing takes effect before the delay is over, and the clearing house reads terms at
+/// the close of an epoch and the operator at its opening only (spec GOV-1 to GOV-5).
 interface IMarketRegistry {
     event MarketScheduled(uint8 indexed slot, MarketTerms terms, uint64 effectiveAt);
     event OperatorScheduled(address indexed operator, uint64 effectiveAt);

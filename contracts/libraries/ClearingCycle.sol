@@ -110,18 +110,25 @@ library ClearingCycle {
     function _settle(State storage s, EpochMarket storage market, uint8 slot, int256 bid, int256 ask) private {
         MinuteVolume[] storage volumes = s.volumes[s.epoch][slot];
         uint64 windowStart = s.epochs[s.epoch].closingTime - s.terms.settlementWindow;
-        int256 down = int256(market.centre) - int256(uint256(market.priceLimit));
-        int256 up = int256(market.centre) + int256(uint256(market.priceLimit));
+        (int256 down, int256 up) = _reachable(market);
         bid = SettlementPrice.clamp(bid, down, up);
         ask = SettlementPrice.clamp(ask, down, up);
         if (bid > ask) (bid, ask) = (down, up);
 
         (uint8 tier, int256 price) = SettlementPrice.tierPrice(market, volumes, windowStart);
         if (tier > 1) price = SettlementPrice.clamp(price, bid, ask);
-        price = SettlementPrice.clamp(SettlementPrice.clamp(price, down, up), -PRICE_RANGE, PRICE_RANGE);
+        price = SettlementPrice.clamp(price, down, up);
         market.settlementPrice = int88(price);
         emit IClearingHouse.SettlementPriced(s.epoch, slot, tier, int88(bid), int88(ask), int88(price));
         if (market.lastTradingTime <= s.epochs[s.epoch].closingTime) _settleFinally(s, market, slot, down, up);
+    }
+
+    // Prices that the day can settle at: inside its limits and inside the circuit's range, whole ticks.
+    function _reachable(EpochMarket storage market) private view returns (int256 down, int256 up) {
+        int256 tick = int256(uint256(market.tick));
+        int256 last = PRICE_RANGE - (PRICE_RANGE % tick);
+        down = SettlementPrice.clamp(int256(market.centre) - int256(uint256(market.priceLimit)), -last, last);
+        up = SettlementPrice.clamp(int256(market.centre) + int256(uint256(market.priceLimit)), -last, last);
     }
 
     // At the end of a contract the mean of its last daily prices counts. One that the limits cut off does not end it, nor
@@ -182,7 +189,7 @@ library ClearingCycle {
             if (i == 0 || orders[i - 1].ticketId != order.ticketId) (cash, position) = (ticket.cash, ticket.position);
             int256 traded = side == Side.Buy ? int256(remaining) : -int256(remaining);
             (cash, position) = (cash - traded * order.limitPrice, position + traded);
-            _requirePayable(market, ticket, order.ticketId, cash, position);
+            if (remaining > 0) _requirePayable(market, ticket, order.ticketId, cash, position);
             bool lower = order.limitPrice < worst;
             if (lower == (side == Side.Buy)) worst = order.limitPrice;
         }

@@ -80,7 +80,8 @@ library StateMath {
         }
     }
 
-    // The second part of the window: each part lasts its seconds and its blocks, so that a halted chain cuts none off.
+    // The second part of the window begins when part A has had its seconds and its blocks, so that a halt of the chain does
+    // not cut it off.
     function inPartB(State storage s) internal view returns (bool) {
         Epoch storage epoch = s.epochs[s.epoch];
         return
