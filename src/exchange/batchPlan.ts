@@ -11,8 +11,17 @@ export type BatchLimits = {
 
 export const BATCH_LIMITS: BatchLimits = { transitions: 32, gas: 13_000_000n };
 
-/** Upper estimates of gas: a batch as such, a transition, each ticket it opens, a fill, each order that fills. */
-const GAS = { batch: 600_000n, transition: 190_000n, ticket: 90_000n, fill: 60_000n, order: 45_000n } as const;
+/**
+ * Upper estimates of gas: a batch as such, a transition, each ticket it opens, a fill in a minute of its own, each order
+ * that fills for the first time.
+ */
+export const GAS = {
+  batch: 750_000n,
+  transition: 190_000n,
+  ticket: 60_000n,
+  fill: 65_000n,
+  order: 35_000n,
+} as const;
 
 /** What goes into the next batch. Leaving transitions come after the fills of the tickets they close. */
 export type BatchPlan = {

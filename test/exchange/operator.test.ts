@@ -16,6 +16,7 @@ import {
   signedOrderMessage,
 } from "../../src/chain/clearingHouse.ts";
 import { DOLLAR, LEAN_HOG_TERMS, TICK } from "../../src/clearing/leanHogs.ts";
+import { GAS } from "../../src/exchange/batchPlan.ts";
 import { nextHead, type LogEntry, ZERO_HASH } from "../../src/exchange/log.ts";
 import { type Loss, Operator, type PostedBatch } from "../../src/exchange/operator.ts";
 import { HedgerowError } from "../../src/protocol/errors.ts";
@@ -414,7 +415,10 @@ describe("random trading", () => {
     let executions = 0;
     const refusals = new Map<string, number>();
     for (let round = 0; round < 6; round++) {
+      let posting: Promise<readonly PostedBatch[]> | undefined;
       for (let i = 0; i < 40; i++) {
+        // Trading goes on while a batch is on its way.
+        if (i === 20) posting = operator.flush();
         const ticketId = pick(ids);
         const { account } = tickets.get(ticketId) ?? assert.fail();
         const kind = random(10);
@@ -444,8 +448,11 @@ describe("random trading", () => {
           refusals.set(error.code, (refusals.get(error.code) ?? 0) + 1);
         }
       }
-      executions += operator.unsettled.length;
-      await flush();
+      for (const { receipt, fills } of [...((await posting) ?? []), ...(await flush())]) {
+        executions += fills;
+        const most = GAS.batch + 4n * (GAS.transition + GAS.ticket) + BigInt(fills) * (GAS.fill + 2n * GAS.order);
+        assert((receipt?.gasUsed ?? 0n) <= most);
+      }
       await assertViewsMatch(ids);
     }
     assert(executions > 50, `only ${executions} executions, refused: ${JSON.stringify([...refusals])}`);

@@ -382,10 +382,10 @@ describe("batches", () => {
     place(day, order(taker, "buy", 1_000n, 3, { timeInForce: "FOK" }));
     const withGas = (gas: bigint) =>
       planBatch([], day.unsettled, () => true, { transitions: 32, gas })?.executions.length;
-    assert.equal(withGas(1_000_000n), 3);
-    assert.equal(withGas(900_000n), 2);
-    assert.equal(withGas(1_319_999n), 3);
-    assert.equal(withGas(1_320_000n), 6);
+    assert.equal(withGas(1_085_000n), 3);
+    assert.equal(withGas(1_084_999n), 2);
+    assert.equal(withGas(1_419_999n), 3);
+    assert.equal(withGas(1_420_000n), 6);
     const plan = planBatch([], day.unsettled, () => true);
     assert(plan !== undefined);
     const batch = batchOf(plan, 1, ZERO_HASH);
