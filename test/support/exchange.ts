@@ -1,8 +1,9 @@
-import { createTestClient, http } from "viem";
-import { generatePrivateKey, privateKeyToAddress } from "viem/accounts";
+import { createTestClient, createWalletClient, http } from "viem";
+import { generatePrivateKey, privateKeyToAccount, privateKeyToAddress } from "viem/accounts";
 import { createNonceManager, jsonRpc, type NonceManager } from "viem/nonce";
+import { deployWithLibraries } from "../../src/chain/artifacts.ts";
 import { ChainState } from "../../src/chain/chainState.ts";
-import { approve, type Chain, connect, type Sender, senderOf } from "../../src/chain/clearingHouse.ts";
+import { approve, type Chain, connect, publicClientOf, type Sender, senderOf } from "../../src/chain/clearingHouse.ts";
 import {
   type ClearingTerms,
   type Deployed,
@@ -19,6 +20,10 @@ export type ExchangeOptions = {
   readonly clearingTerms?: Partial<ClearingTerms>;
   readonly markets?: readonly MarketTerms[];
   readonly governanceDelay?: number;
+  /** Takes every transition without looking at its proof: for tests that are about something else. */
+  readonly unproven?: boolean;
+  /** Name of the collateral's contract, with a faucet; the test dollar by default. */
+  readonly token?: string;
 };
 
 /** A clearing house on a chain of its own, in a process of its own. Call stop() at the end. */
@@ -68,8 +73,11 @@ async function exchangeOn(url: string, stop: () => Promise<void>, options: Excha
   const operatorKey = generatePrivateKey();
   await testClient.setBalance({ address: privateKeyToAddress(ownerKey), value: ETHER });
   await testClient.setBalance({ address: privateKeyToAddress(operatorKey), value: ETHER });
+  const deploy = await deployer(url, ownerKey);
   const deployed = await deployExchange({
     url,
+    ...(options.token === undefined ? {} : { token: await deploy(options.token) }),
+    ...(options.unproven === true ? { libraries: { BatchVerifier: await deploy("UnprovenVerifier") } } : {}),
     deployerKey: ownerKey,
     owner: privateKeyToAddress(ownerKey),
     operator: privateKeyToAddress(operatorKey),
@@ -127,4 +135,12 @@ async function exchangeOn(url: string, stop: () => Promise<void>, options: Excha
     },
     stop,
   };
+}
+
+/** Deploys contracts without arguments by their names. */
+async function deployer(url: string, privateKey: Hex): Promise<(name: string) => Promise<Hex>> {
+  const client = publicClientOf(url, await publicClientOf(url, 0).getChainId());
+  const account = privateKeyToAccount(privateKey);
+  const wallet = createWalletClient({ account, chain: client.chain, transport: http(url) });
+  return async (name) => (await deployWithLibraries(wallet, client, name)).address;
 }
