@@ -27,7 +27,7 @@ export type AdmissionInput = {
   readonly ticket: (ticketId: Hex) => TicketView;
 };
 
-/** The action has no place in this phase of the day, or is never relayed (spec ACT rules). */
+/** The action has no place in this phase of the day, or is never relayed (spec ACT-1, ACT-4). */
 export class WrongPhase extends HedgerowError {
   constructor(action: ActionName, where: string) {
     super("WrongPhase", `${action} cannot be relayed ${where}: wait for its phase, or submit it directly`, {
@@ -74,7 +74,7 @@ export class InvalidTransition extends HedgerowError {
   }
 }
 
-/** One of the tickets to open cannot pay at the worst price of its band by itself (spec TKT-4). */
+/** One of the tickets to open cannot pay at the worst price of its band by itself (spec TKT-3). */
 export class TicketInsolvent extends HedgerowError {
   constructor(index: number, equity: bigint) {
     super(
@@ -225,7 +225,7 @@ async function assertFund(
   await assertReleased(state, transition, credit.key, toHex(creditId, { size: 32 }), amount, 0n);
 }
 
-/** Throws InvalidTransition or TicketInsolvent unless the contract would take the opening (spec TKT-1 to TKT-4). */
+/** Throws InvalidTransition or TicketInsolvent unless the contract would take the opening (spec TKT-3, 9, 16, 17). */
 function assertOpening(
   market: EpochMarket | undefined,
   { slot, tickets }: Extract<Action, { name: "openTicket" }>,

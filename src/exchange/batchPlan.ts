@@ -106,7 +106,7 @@ export function batchOf(plan: BatchPlan, batchNumber: number, logHead: Hex): Bat
   };
 }
 
-/** Executions in pieces that may settle apart: the contract takes the fills of an immediate order in one (spec ORD-8). */
+/** Executions in pieces that may settle apart: the contract takes the fills of an immediate order in one (spec FIL-16). */
 function* runsOf(executions: readonly Execution[]): Generator<readonly Execution[]> {
   let run: Execution[] = [];
   for (const execution of executions) {

@@ -173,7 +173,7 @@ async function cheat(orders: readonly SignedOrder[], fills: readonly Partial<Fil
 }
 
 describe("transitions", () => {
-  test("several at once are verified together and posted in one batch [BAT-1, CRE-2]", async () => {
+  test("several at once are verified together and posted in one batch [BAT-3, CRE-2]", async () => {
     await follow();
     const funding = await Promise.all(traders.map(fundOf));
     await Promise.all(funding.map((transition) => operator.submitTransition(transition)));
@@ -184,7 +184,7 @@ describe("transitions", () => {
     await refused(operator.submitTransition(funding[0] ?? assert.fail()), "NullifierTaken");
   });
 
-  test("what the contract would refuse is refused before it is queued, with its reason [FEE-1, ACT-1, CIR-1]", async () => {
+  test("what the contract would refuse is refused before it is queued, with its reason [FEE-1, ACT-1, ACT-4, BAT-4, BAT-17]", async () => {
     const to = privateKeyToAddress(generatePrivateKey());
     const good = await alice.account.withdraw(to, 100n * DOLLAR);
     const submit = (changed: Partial<ProvenTransition>) => operator.submitTransition({ ...good, ...changed });
@@ -210,7 +210,7 @@ describe("transitions", () => {
     assert.equal(operator.queue.length, 0);
   });
 
-  test("tickets are refused one by one: insolvent, in slot 8, in an empty slot, without key [TKT-3, TKT-9, TKT-16]", async () => {
+  test("tickets are refused one by one: insolvent, in slot 8, in an empty slot, without key [TKT-3, TKT-9, TKT-16, TKT-17]", async () => {
     const { transition } = await alice.account.openTickets(HOGS, [{ cash: 0n, position: 0n }]);
     const { action } = transition;
     assert(action.name === "openTicket");
@@ -338,7 +338,7 @@ describe("orders", () => {
     await refused(place({ quantity: 1_000 }), "TicketBelowMargin");
   });
 
-  test("partial fills, replacements and immediate orders settle on chain as the operator sees them [FIL-5, MAT-8, ORD-8]", async () => {
+  test("partial fills, replacements and immediate orders settle on chain as the operator sees them [FIL-5, MAT-8, FIL-16]", async () => {
     const resting = await place(alice, hers, terms("sell", 2, 3));
     await place(bob, his, terms("buy", 2, 1));
     const smaller = await alice.account.replaceOrder(resting, { quantity: 2 });
@@ -353,7 +353,7 @@ describe("orders", () => {
     assert.deepEqual(operator.depth(HOGS), { bids: [], asks: [] });
   });
 
-  test("a cheating batch is refused by the contract, whatever the lie [FIL-1, FIL-3, FIL-5, FIL-6, FIL-10, ORD-8]", async () => {
+  test("a cheating batch is refused by the contract, whatever the lie [FIL-1, FIL-3, FIL-5, FIL-6, FIL-10, FIL-11, FIL-16]", async () => {
     const sell = await alice.account.signOrder(hers, terms("sell", 0, 2));
     const buy = await bob.account.signOrder(his, terms("buy", 1, 2));
     const own = await alice.account.signOrder(hers, terms("buy", 1, 2));

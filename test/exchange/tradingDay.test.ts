@@ -40,10 +40,10 @@ const NOW = 2_000n;
 
 let nextClientId = 1n;
 
-function newDay(log: LogEntry[] = []): TradingDay {
+function newDay(log: LogEntry[] = [], market = MARKET): TradingDay {
   const unlisted = Array.from({ length: 7 }, () => ({ ...MARKET, listed: false }));
   const times = { epoch: 1, openedAt: OPENS, closingTime: CLOSES };
-  return new TradingDay(times, [MARKET, ...unlisted], new ExchangeLog(1, (entry) => log.push(entry)));
+  return new TradingDay(times, [market, ...unlisted], new ExchangeLog(1, (entry) => log.push(entry)));
 }
 
 function addTicket(day: TradingDay, number: number, cash: bigint, more: Partial<TicketView> = {}, position = 0n): Hex {
@@ -165,6 +165,14 @@ describe("acceptance", () => {
     refuses(() => place(day, first), "Matching.DuplicateOrder");
   });
 
+  test("a fee that one side could take from the other side's margin closes the market to orders [ORD-6]", () => {
+    const fillFee = MARKET.initialMargin - MARKET.priceLimit;
+    const dear = newDay([], { ...MARKET, fillFee: fillFee + 1n });
+    refuses(() => place(dear, order(addTicket(dear, 1, 10_000n), "buy", 1_000n, 1)), "FillFeeTooHigh");
+    const day = newDay([], { ...MARKET, fillFee });
+    place(day, order(addTicket(day, 1, 10_000n), "buy", 1_000n, 1));
+  });
+
   test("unknown, closing and inherited tickets take no orders [ORD-10]", () => {
     const day = newDay();
     refuses(() => place(day, order(numberToHex(9, { size: 32 }), "buy", 1_000n, 1)), "UnknownTicket");
@@ -260,7 +268,7 @@ describe("orders in the book", () => {
     assert.deepEqual(day.depth(0), { bids: [], asks: [{ price: 1_000n, quantity: 1, orders: 1 }] });
   });
 
-  test("an immediate order that would meet more orders than fit a batch is refused [ORD-8, BAT-1]", () => {
+  test("an immediate order that would meet more orders than fit a batch is refused [FIL-16]", () => {
     const day = newDay();
     const [maker, taker] = [addTicket(day, 1, 10n ** 6n), addTicket(day, 2, 10n ** 6n)];
     for (let i = 0; i <= MOST_MAKERS; i++) place(day, order(maker, "sell", 1_000n, 1));
@@ -326,7 +334,7 @@ describe("a ticket whose opening the chain does not take", () => {
     refuses(() => day.ticket(lost), "UnknownTicket");
   });
 
-  test("a fill-or-kill order that loses one of its trades loses all [ORD-8]", () => {
+  test("a fill-or-kill order that loses one of its trades loses all [FIL-16]", () => {
     const day = newDay();
     const lost = addTicket(day, 1, 10_000n, { status: "pending" });
     const [maker, taker] = [addTicket(day, 2, 10_000n), addTicket(day, 3, 10_000n)];
@@ -353,7 +361,7 @@ describe("batches", () => {
   const close = (ticketId: Hex): ProvenTransition =>
     transition({ name: "closeTicket", ticketId, slot: 0, cash: 0n, position: 0, relayFee: 0n });
 
-  test("fills wait for the batch after the opening of their tickets, and closings for the fills [TKT-8, BAT-4]", () => {
+  test("fills wait for the batch after the opening of their tickets, and closings for the fills [TKT-8, BAT-2]", () => {
     const day = newDay();
     const [a, b, c] = [addTicket(day, 1, 10_000n), addTicket(day, 2, 10_000n), addTicket(day, 3, 10_000n)];
     place(day, order(a, "sell", 1_000n, 3));
@@ -374,7 +382,7 @@ describe("batches", () => {
     );
   });
 
-  test("fills of an immediate order are never split, others are, and each order is sent once [ORD-8, FIL-1]", () => {
+  test("fills of an immediate order are never split, others are, and each order is sent once [FIL-16, FIL-1]", () => {
     const day = newDay();
     const [maker, taker] = [addTicket(day, 1, 10n ** 6n), addTicket(day, 2, 10n ** 6n)];
     for (let i = 0; i < 6; i++) place(day, order(maker, "sell", 1_000n, 1));
@@ -398,7 +406,7 @@ describe("batches", () => {
     });
   });
 
-  test("no more than 32 transitions go into one batch [BAT-7]", () => {
+  test("no more than 32 transitions go into one batch [BAT-1]", () => {
     const plan = planBatch(Array<ProvenTransition>(40).fill(fund), [], () => true);
     assert.equal(plan?.entering.length, 32);
   });
@@ -425,6 +433,8 @@ describe("resting quotes", () => {
 
 describe("any stream of orders", () => {
   const side = fc.constantFrom<Side>("buy", "sell");
+  // The highest fee too at which acceptance still holds.
+  const fee = fc.constantFrom(0n, 2n, 50n, MARKET.initialMargin - MARKET.priceLimit);
   const command = fc.record({
     ticket: fc.nat(4),
     kind: fc.constantFrom("place", "place", "place", "place", "cancel", "replace"),
@@ -435,12 +445,13 @@ describe("any stream of orders", () => {
     pick: fc.nat(),
   });
 
-  test("leaves every fill payable, every ticket covered and every sum conserved [ORD-6, TKT-10, FIL-9]", () => {
+  test("leaves every fill payable, every ticket covered and positions in balance [ORD-6, TKT-10, FIL-8]", () => {
     let executed = 0;
     fc.assert(
-      fc.property(fc.array(command, { minLength: 30, maxLength: 120 }), (commands) => {
+      fc.property(fee, fc.array(command, { minLength: 30, maxLength: 120 }), (fillFee, commands) => {
         const log: LogEntry[] = [];
-        const day = newDay(log);
+        const market = { ...MARKET, fillFee };
+        const day = newDay(log, market);
         const cash = [1_200n, 3_000n, 6_000n, 9_000n, -1_500n];
         const carried = [0n, 0n, 0n, 0n, 2n];
         const ids = cash.map((amount, i) => addTicket(day, i + 1, amount, { reduceOnly: i === 4 }, carried[i]));
@@ -465,7 +476,7 @@ describe("any stream of orders", () => {
             assert(log.slice(logged).every(({ entry }) => entry.kind === "rejected"));
           }
           for (const view of day.tickets.values()) {
-            assert(isCovered(MARKET, view));
+            assert(isCovered(market, view));
             for (const way of ["buy", "sell"] as const) {
               const resting = [...view.orders.values()].filter(({ signed }) => signed.order.side === way);
               const total = resting.reduce((sum, { remaining }) => sum + BigInt(remaining), 0n);
