@@ -78,3 +78,16 @@ test("a program that proves ends by itself after close [PRV-3]", async () => {
   const { stdout } = await promisify(execFile)(process.execPath, [program], { timeout: 60_000 });
   assert.equal(stdout.trim(), "verified");
 });
+
+test("a prover and a verifier created at once share one set of threads and the process ends by itself [PRV-3]", async () => {
+  const script = `
+    import { createProver, createVerifier } from ${JSON.stringify(import.meta.resolve("../../src/prover/prover.ts"))};
+    const [prover, verifier] = await Promise.all([createProver(), createVerifier()]);
+    await prover.close();
+    await verifier.close();
+    console.log("closed");
+  `;
+  const options = { timeout: 60_000 };
+  const { stdout } = await promisify(execFile)(process.execPath, ["--input-type=module", "--eval", script], options);
+  assert.equal(stdout.trim(), "closed");
+});

@@ -1,0 +1,177 @@
+import { mkdtemp, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { z } from "zod";
+import { dollars, grouped, table } from "../src/cli/terminal.ts";
+import { HedgerowError } from "../src/protocol/errors.ts";
+import { auditStage } from "./demo/audit.ts";
+import { type FlowOptions, planFlow, playFlow } from "./demo/flow.ts";
+import { Narrator } from "./demo/narrator.ts";
+import { costTable, gasFigures, privateTable, publicTable, quantile } from "./demo/report.ts";
+import { Stage } from "./demo/stage.ts";
+import { playStory, STORY_TERMS } from "./demo/story.ts";
+
+const USAGE = `npm run demo                             a trading day of eleven traders
+npm run demo -- --flow FILE.csv          the same day, driven by recorded order flow
+    --traders N                          spread over N traders (default 8)
+    --limit M                            only the first M rows (default 200)
+    --tickets-per-trader K               many orders on K tickets (default: a ticket and a proof per order)
+    --unit U                             base units per unit of price and contract (default 500000: index points
+                                         times 100 at 50 dollars a point)
+    --json FILE                          also write a summary for programs`;
+
+const optionsSchema = z.strictObject({
+  json: z.string().min(1).optional(),
+  flow: z.string().min(1).optional(),
+  traders: z.coerce.number().int().min(2).max(256).default(8),
+  limit: z.coerce.number().int().min(1).max(1_000_000).default(200),
+  "tickets-per-trader": z.coerce.number().int().min(1).max(8).optional(),
+  unit: z.coerce.bigint().positive().default(500_000n),
+  help: z.boolean().optional(),
+});
+type Options = z.infer<typeof optionsSchema>;
+
+/** The command line breaks a rule. */
+class BadArguments extends HedgerowError {
+  constructor(problem: string) {
+    super("BadArguments", `${problem}\n\n${USAGE}`);
+  }
+}
+
+function readOptions(args: readonly string[]): Options {
+  const text = { type: "string" } as const;
+  try {
+    const { values } = parseArgs({
+      args: [...args],
+      options: {
+        json: text,
+        flow: text,
+        traders: text,
+        limit: text,
+        "tickets-per-trader": text,
+        unit: text,
+        help: { type: "boolean" },
+      },
+    });
+    return optionsSchema.parse(values);
+  } catch (error) {
+    if (error instanceof z.ZodError) {
+      throw new BadArguments(error.issues.map(({ path, message }) => `--${path.join(".")}: ${message}`).join("; "));
+    }
+    throw new BadArguments(error instanceof Error ? error.message : String(error));
+  }
+}
+
+/** Plays the demo; the process's exit code says whether every claim held. */
+async function main(): Promise<void> {
+  const options = readOptions(process.argv.slice(2));
+  if (options.help === true) {
+    console.log(USAGE);
+    return;
+  }
+  const started = performance.now();
+  const flow: FlowOptions | undefined =
+    options.flow === undefined
+      ? undefined
+      : {
+          file: options.flow,
+          traders: options.traders,
+          limit: options.limit,
+          ticketsPerTrader: options["tickets-per-trader"],
+          unit: options.unit,
+        };
+  const plan = flow === undefined ? undefined : await planFlow(flow);
+  const { clearing, markets } = plan === undefined ? STORY_TERMS : { clearing: plan.clearing, markets: [plan.terms] };
+  console.log("Starting a local chain and deploying the exchange ...");
+  const directory = await mkdtemp(join(tmpdir(), "hedgerow-demo-"));
+  const stage = await Stage.open(clearing, markets, directory);
+  const interrupted = (): void => {
+    void stage.close().finally(() => process.exit(130));
+  };
+  process.once("SIGINT", interrupted);
+  process.once("SIGTERM", interrupted);
+  try {
+    const ok = await play(stage, flow, plan, options.json, started);
+    process.exitCode = ok ? 0 : 1;
+  } finally {
+    process.off("SIGINT", interrupted);
+    process.off("SIGTERM", interrupted);
+    await stage.close();
+  }
+}
+
+async function play(
+  stage: Stage,
+  flow: FlowOptions | undefined,
+  plan: Awaited<ReturnType<typeof planFlow>> | undefined,
+  json: string | undefined,
+  started: number,
+): Promise<boolean> {
+  const narrator = new Narrator(stage, await stage.now());
+  const story = plan === undefined || flow === undefined ? await playStory(stage, narrator) : undefined;
+  const played = plan === undefined || flow === undefined ? undefined : await playFlow(stage, narrator, plan, flow);
+  const settlementPrice = story?.settlementPrice ?? played?.settlementPrice ?? 0n;
+
+  console.log(`\nWhat each trader has (the demo holds all keys)\n${privateTable(stage)}`);
+  console.log(`\nWhat the chain shows\n${await publicTable(stage)}`);
+  console.log(`\n${costTable(stage)}`);
+  if (played !== undefined) {
+    const refused = [...played.refused].map(([code, count]) => [`refused: ${code}`, grouped(count)]);
+    const rows = [
+      ["rows played", grouped(played.rows)],
+      ["orders placed", grouped(played.placed)],
+      ["cancels", grouped(played.cancelled)],
+      ["replacements", grouped(played.modified)],
+      ["rows about orders not resting", grouped(played.unknown)],
+      ...refused,
+      ["trading, proofs and batches included", `${played.tradingSeconds.toFixed(1)} s`],
+    ];
+    console.log(`\n${table([{ title: "flow" }, { title: "figure", right: true }], rows)}`);
+  }
+  if (stage.refusals.length > 0) {
+    const rows = stage.refusals.map(({ what, error }) => [what, error]);
+    console.log(`\n${table([{ title: "refused" }, { title: "error" }], rows)}`);
+  }
+  const conserved = await auditStage(stage);
+  const seconds = Number(((performance.now() - started) / 1000).toFixed(1));
+  const failed = narrator.claims.filter(({ held }) => !held);
+  console.log(`\nsettlement price: ${dollars(settlementPrice)}`);
+  console.log(`claims: ${narrator.claims.length - failed.length} of ${narrator.claims.length} held`);
+  console.log(`conserved: ${conserved ? "yes" : "no"}`);
+  console.log(`seconds: ${seconds}`);
+
+  const ok = conserved && narrator.allHeld;
+  if (json !== undefined) {
+    const { transitions, tickets, proofMs } = stage.measured;
+    const defaults = story?.defaults.map(({ trader, bondLost, paid }) => ({
+      trader,
+      bondLost: bondLost.toString(),
+      paid: paid.toString(),
+    }));
+    const summary = {
+      ok,
+      conserved,
+      traders: stage.traders.size,
+      tickets,
+      transitions,
+      fills: stage.state.fills.length,
+      defaults: defaults ?? [],
+      refusals: stage.refusals,
+      settlementPrice: settlementPrice.toString(),
+      proofMs: { p50: quantile(proofMs, 0.5), p95: quantile(proofMs, 0.95) },
+      gas: gasFigures(stage),
+      seconds,
+    };
+    await writeFile(json, `${JSON.stringify(summary, undefined, 2)}\n`);
+  }
+  return ok;
+}
+
+try {
+  await main();
+} catch (error) {
+  if (!(error instanceof HedgerowError)) throw error;
+  console.error(`${error.code}: ${error.message}`);
+  process.exitCode = error instanceof BadArguments ? 2 : 1;
+}
