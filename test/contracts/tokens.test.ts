@@ -31,12 +31,15 @@ const payer = await x.fundedSender(100_000n * DOLLAR);
 const stranger = await x.fundedSender(1_000n * DOLLAR);
 const to = freshAddress();
 
-async function tell(functionName: "takeFee", args: readonly [bigint]): Promise<void>;
-async function tell(functionName: "refuse", args: readonly [Hex, boolean]): Promise<void>;
-async function tell(functionName: "callBack", args: readonly [Hex, Hex]): Promise<void>;
-async function tell(functionName: "faucet", args: readonly [Hex, bigint]): Promise<void>;
-async function tell(functionName: string, args: readonly unknown[]): Promise<void> {
-  const data = encodeFunctionData({ abi: hostileAbi as never, functionName, args } as never);
+type Manner =
+  | { readonly functionName: "takeFee"; readonly args: readonly [percent: bigint] }
+  | { readonly functionName: "refuse"; readonly args: readonly [to: Hex, byFalse: boolean] }
+  | { readonly functionName: "callBack"; readonly args: readonly [target: Hex, callback: Hex] }
+  | { readonly functionName: "faucet"; readonly args: readonly [to: Hex, amount: bigint] };
+
+/** Tells the token how to behave. */
+async function tell(manner: Manner): Promise<void> {
+  const data = encodeFunctionData({ abi: hostileAbi, ...manner });
   const hash = await stranger.wallet.sendTransaction({ to: x.deployed.token, data });
   assert.equal((await x.chain.client.waitForTransactionReceipt({ hash })).status, "success");
 }
@@ -163,7 +166,7 @@ describe("seats", () => {
 describe("a token that", () => {
   test("keeps a fee brings in nothing: deposits, bonds and contributions are refused [CRE-6]", async () => {
     await desk.rollback(async () => {
-      await tell("takeFee", [1n]);
+      await tell({ functionName: "takeFee", args: [1n] });
       const amount = 100n * DOLLAR;
       const received = { expected: amount, received: amount - DOLLAR };
       await desk.refuses(() => deposit(x.chain, payer, amount, to), "UnsupportedToken", received);
@@ -176,7 +179,7 @@ describe("a token that", () => {
   for (const byFalse of [true, false]) {
     test(`refuses a recipient by ${byFalse ? "saying no" : "reverting"} leaves the payment owed, and stops nothing [PAY-3, PAY-4]`, async () => {
       await desk.rollback(async () => {
-        await tell("refuse", [to, byFalse]);
+        await tell({ functionName: "refuse", args: [to, byFalse] });
         const other = freshAddress();
         const { buckets, tokens } = await desk.fingerprint();
         await desk.batch([
@@ -197,7 +200,7 @@ describe("a token that", () => {
 
         const collect = () => call(x.chain, stranger, { functionName: "collectOwed", args: [to] });
         await desk.refuses(collect, byFalse ? "SafeERC20FailedOperation" : "Error");
-        await tell("refuse", [NOBODY, byFalse]);
+        await tell({ functionName: "refuse", args: [NOBODY, byFalse] });
         await collect();
         assert.equal(await readTokenBalance(x.chain, to), 200n * DOLLAR);
         assert.equal((await house.read.buckets()).owed, 0n);
@@ -211,11 +214,11 @@ describe("a token that", () => {
       const { creditId, depositor, amount } = await desk.newCredit(5n);
       await call1("requestCreditRefund", creditId, depositor)();
       await x.advanceTime(x.terms.refundDelay);
-      await tell("refuse", [depositor.address, false]);
+      await tell({ functionName: "refuse", args: [depositor.address, false] });
       await call1("refundCredit", creditId, stranger)();
       assert.equal(await house.read.owedTo([depositor.address]), amount);
       const { fees } = await house.read.buckets();
-      await tell("refuse", [to, false]);
+      await tell({ functionName: "refuse", args: [to, false] });
       await call(x.chain, x.operator, { functionName: "collectFees", args: [to] });
       assert.equal(await house.read.owedTo([to]), fees);
     });
@@ -236,7 +239,7 @@ describe("a token that", () => {
   for (const [what, data] of reentries) {
     test(`calls ${what} while it pays or is paid finds the door shut, and the payment stands [PAY-6]`, async () => {
       await desk.rollback(async () => {
-        await tell("callBack", [x.chain.address, data]);
+        await tell({ functionName: "callBack", args: [x.chain.address, data] });
         const guard = encodeFunctionData({ abi: parseAbi(["function ReentrancyGuardReentrantCall()"]) });
         for (const play of [
           async () => desk.batch([await desk.raw(withdrawTo(to))]),
@@ -249,7 +252,7 @@ describe("a token that", () => {
           assert.equal(await x.chain.client.readContract({ ...read, functionName: "callbackResult" }), guard);
         }
         assert.equal(await readTokenBalance(x.chain, to), 100n * DOLLAR);
-        await tell("callBack", [NOBODY, "0x"]);
+        await tell({ functionName: "callBack", args: [NOBODY, "0x"] });
       });
     });
   }
@@ -282,7 +285,7 @@ describe("fees and fund", () => {
   // The last test of the file: stray tokens are what a conservation check after it would find.
   test("tokens sent unasked belong to no bucket [CON-1]", async () => {
     const { buckets } = await desk.fingerprint();
-    await tell("faucet", [x.chain.address, 9n]);
+    await tell({ functionName: "faucet", args: [x.chain.address, 9n] });
     assert.deepEqual(await house.read.buckets(), buckets);
     await deposit(x.chain, payer, 5n, to);
     assert.deepEqual(await house.read.buckets(), { ...buckets, credits: buckets.credits + 5n });

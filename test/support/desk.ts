@@ -344,10 +344,15 @@ function deskOf(x: Exchange, prover: typeof unprovenProver) {
     return released(transition, key, { id: numberToHex(creditId, { size: 32 }), cash: amount });
   };
 
-  /** Puts dollars into the pool that no account owns; opens a seat, so that the tree has a root to name. */
-  const fillPool = async (dollars: bigint): Promise<void> => {
+  /** Opens a seat where the present epoch's tree has no root yet that a raw transition could name. */
+  const plantRoot = async (): Promise<void> => {
     const [nextIndex] = await house.read.treeOf([BigInt(x.state.epoch)]);
     if (nextIndex === 0n) await openSeat(x.chain, await x.fundedSender(x.terms.seatBond), fresh());
+  };
+
+  /** Puts dollars into the pool that no account owns. */
+  const fillPool = async (dollars: bigint): Promise<void> => {
+    await plantRoot();
     await batch([await rawFund(await newCredit(dollars))]);
   };
 
@@ -443,6 +448,7 @@ function deskOf(x: Exchange, prover: typeof unprovenProver) {
     released,
     newCredit,
     rawFund,
+    plantRoot,
     fillPool,
     rawOpening,
     openRaw,
