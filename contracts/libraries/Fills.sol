@@ -6,11 +6,38 @@ import {State} from "./ClearingState.sol";
 import {Margin} from "./Margin.sol";
 import {SettlementPrice} from "./SettlementPrice.sol";
 import {Signatures} from "./Signatures.sol";
-import {EpochMarket, Fill, OrderState, Phase, Side, SignedOrder, Ticket, TicketSums, TimeInForce} from "./Types.sol";
+import {
+    Epoch,
+    EpochMarket,
+    Fill,
+    OrderState,
+    Phase,
+    Side,
+    SignedOrder,
+    Ticket,
+    TicketSums,
+    TimeInForce
+} from "./Types.sol";
 
-// Settles matched orders between tickets. Linked, not inlined: the clearing house must stay below the size limit.
+// Settles matched orders between tickets.
 library Fills {
     uint64 private constant MAX_SEQ_STEP = 1 << 32;
+
+    // What all fills of a batch share, read once and written back once. `market` and `sums` are those of `slot`.
+    struct Session {
+        uint32 epoch;
+        uint64 earliest;
+        uint64 latest;
+        uint64 lastSeq;
+        uint32 lastN;
+        uint256 fees;
+        uint256 slot;
+        EpochMarket market;
+        TicketSums sums;
+    }
+
+    uint256 private constant NO_SLOT = type(uint256).max;
+    uint32 private constant MAX_QUANTITY = uint32(type(int32).max);
 
     // Checks and applies the fills of a batch in order; returns the hash under which they are kept.
     function settle(
@@ -18,78 +45,113 @@ library Fills {
         bytes32 domainSeparator,
         SignedOrder[] calldata orders,
         Fill[] calldata fills
-    ) public returns (bytes32) {
-        if (fills.length == 0) return keccak256(abi.encode(orders, fills));
+    ) internal returns (bytes32) {
+        if (fills.length == 0) return _hashOf(orders, fills);
         if (s.phase != Phase.Trading) revert IClearingHouse.FillsOutsideTrading();
-        for (uint256 i = 0; i < orders.length; i++) _checkOrder(s, domainSeparator, orders[i]);
-        for (uint256 i = 0; i < fills.length; i++) {
-            _advance(s, fills[i]);
-            _fill(s, orders[fills[i].maker], orders[fills[i].taker], fills[i]);
-            _checkImmediate(s, orders[fills[i].taker], fills, i);
-        }
-        return keccak256(abi.encode(orders, fills));
+        Session memory session = _begin(s);
+        for (uint256 i = 0; i < orders.length; i++) _checkOrder(s, session, domainSeparator, orders[i]);
+        for (uint256 i = 0; i < fills.length; i++) _fill(s, session, orders, fills, i);
+        _end(s, session);
+        return _hashOf(orders, fills);
     }
 
-    function _checkOrder(State storage s, bytes32 domainSeparator, SignedOrder calldata order) private view {
-        Ticket storage ticket = s.tickets[order.ticketId];
+    // keccak256 of the hashes of both lists, each list as its ABI words without the length. Straight from calldata: to
+    // encode them again would cost more than all checks of a fill.
+    function _hashOf(SignedOrder[] calldata orders, Fill[] calldata fills) private pure returns (bytes32 hash) {
+        assembly ("memory-safe") {
+            let free := mload(0x40)
+            let size := mul(orders.length, 0x160)
+            calldatacopy(free, orders.offset, size)
+            mstore(0x00, keccak256(free, size))
+            size := mul(fills.length, 0x100)
+            calldatacopy(free, fills.offset, size)
+            mstore(0x20, keccak256(free, size))
+            hash := keccak256(0x00, 0x40)
+        }
+    }
+
+    function _begin(State storage s) private view returns (Session memory session) {
+        session.epoch = s.epoch;
+        session.lastSeq = s.lastSeq;
+        session.lastN = s.lastN;
+        session.slot = NO_SLOT;
+        Epoch storage epoch = s.epochs[session.epoch];
+        session.earliest = epoch.openedAt;
+        if (s.lastExecTime > session.earliest) session.earliest = s.lastExecTime;
+        session.latest = epoch.closingTime;
+        if (block.timestamp < session.latest) session.latest = uint64(block.timestamp);
+    }
+
+    function _end(State storage s, Session memory session) private {
+        s.lastSeq = session.lastSeq;
+        s.lastN = session.lastN;
+        s.lastExecTime = session.earliest;
+        s.fees += session.fees;
+        _enterMarket(s, session, NO_SLOT);
+    }
+
+    // Puts the sums of the present market away and takes up another.
+    function _enterMarket(State storage s, Session memory session, uint256 slot) private {
+        if (session.slot != NO_SLOT) s.ticketSums[session.slot] = session.sums;
+        session.slot = slot;
+        if (slot == NO_SLOT) return;
+        session.market = s.markets[session.epoch][slot];
+        session.sums = s.ticketSums[slot];
+    }
+
+    function _checkOrder(
+        State storage s,
+        Session memory session,
+        bytes32 domainSeparator,
+        SignedOrder calldata order
+    ) private view {
+        Ticket memory ticket = s.tickets[order.ticketId];
         if (ticket.epoch == 0) revert IClearingHouse.UnknownTicket(order.ticketId);
-        if (ticket.epoch != s.epoch || ticket.openedInBatch >= s.lastBatch) {
+        if (ticket.epoch != session.epoch || ticket.openedInBatch >= s.lastBatch) {
             revert IClearingHouse.TicketNotTradable(order.ticketId, ticket.epoch, ticket.openedInBatch);
         }
         if (order.clientId == 0) revert IClearingHouse.ZeroClientId(order.ticketId);
+        if (order.quantity > MAX_QUANTITY) revert IClearingHouse.QuantityOutOfRange(order.quantity);
         Signatures.requireOrder(domainSeparator, ticket.sessionKey, order);
-    }
-
-    // (seq, n) strictly increases over all batches; execution times do not fall and lie inside the trading day.
-    function _advance(State storage s, Fill calldata fill) private {
-        if (fill.seq < s.lastSeq || (fill.seq == s.lastSeq && fill.n <= s.lastN)) {
-            revert IClearingHouse.FillOutOfOrder(fill.seq, fill.n, s.lastSeq, s.lastN);
-        }
-        // A bad operator must not be able to use the numbers up.
-        if (fill.seq - s.lastSeq > MAX_SEQ_STEP) revert IClearingHouse.SeqTooFar(fill.seq, s.lastSeq);
-        if (fill.makerPrioritySeq > fill.seq) {
-            revert IClearingHouse.PriorityAfterFill(fill.makerPrioritySeq, fill.seq);
-        }
-        uint64 earliest = s.epochs[s.epoch].openedAt;
-        if (s.lastExecTime > earliest) earliest = s.lastExecTime;
-        uint64 latest = s.epochs[s.epoch].closingTime;
-        if (block.timestamp < latest) latest = uint64(block.timestamp);
-        if (fill.execTime < earliest || fill.execTime > latest) {
-            revert IClearingHouse.ExecTimeOutOfRange(fill.execTime, earliest, latest);
-        }
-        s.lastSeq = fill.seq;
-        s.lastN = fill.n;
-        s.lastExecTime = fill.execTime;
     }
 
     function _fill(
         State storage s,
-        SignedOrder calldata maker,
-        SignedOrder calldata taker,
-        Fill calldata fill
+        Session memory session,
+        SignedOrder[] calldata orders,
+        Fill[] calldata fills,
+        uint256 i
     ) private {
-        Ticket storage makerTicket = s.tickets[maker.ticketId];
-        Ticket storage takerTicket = s.tickets[taker.ticketId];
-        uint8 slot = makerTicket.slot;
-        EpochMarket storage market = s.markets[s.epoch][slot];
-        _checkPair(maker, taker, slot, takerTicket.slot);
-        _checkPrice(market, maker, taker, fill);
+        Fill calldata fill = fills[i];
+        SignedOrder calldata maker = orders[fill.maker];
+        SignedOrder calldata taker = orders[fill.taker];
+        _advance(session, fill);
+        if (maker.ticketId == taker.ticketId) revert IClearingHouse.SameTicket(maker.ticketId);
+        Ticket memory makerTicket = s.tickets[maker.ticketId];
+        Ticket memory takerTicket = s.tickets[taker.ticketId];
+        if (makerTicket.slot != takerTicket.slot) {
+            revert IClearingHouse.DifferentMarkets(makerTicket.slot, takerTicket.slot);
+        }
+        if (makerTicket.slot != session.slot) _enterMarket(s, session, makerTicket.slot);
+        _checkPair(maker, taker);
+        _checkPrice(session.market, maker, taker, fill);
         _use(s, makerTicket, maker, fill);
-        _use(s, takerTicket, taker, fill);
+        uint256 takerFilled = _use(s, takerTicket, taker, fill);
+        _checkImmediate(taker, takerFilled, fills, i);
 
-        TicketSums memory sums = s.ticketSums[slot];
-        uint256 makerFee = _trade(market, makerTicket, maker, fill, sums);
-        uint256 takerFee = _trade(market, takerTicket, taker, fill, sums);
-        s.ticketSums[slot] = sums;
-        s.fees += makerFee + takerFee;
-        SettlementPrice.record(s.volumes[s.epoch][slot], fill.execTime, fill.price, fill.quantity);
+        uint256 makerFee = _trade(session, makerTicket, maker, fill);
+        uint256 takerFee = _trade(session, takerTicket, taker, fill);
+        s.tickets[maker.ticketId] = makerTicket;
+        s.tickets[taker.ticketId] = takerTicket;
+        session.fees += makerFee + takerFee;
+        SettlementPrice.record(s.volumes[session.epoch][session.slot], fill.execTime, fill.price, fill.quantity);
         emit IClearingHouse.Filled(
             maker.ticketId,
             taker.ticketId,
             fill.seq,
             fill.n,
             fill.execTime,
-            slot,
+            makerTicket.slot,
             taker.side == Side.Buy,
             fill.price,
             fill.quantity,
@@ -98,16 +160,34 @@ library Fills {
         );
     }
 
+    // (seq, n) strictly increases over all batches; execution times do not fall and lie inside the trading day.
+    function _advance(Session memory session, Fill calldata fill) private pure {
+        (uint64 lastSeq, uint32 lastN) = (session.lastSeq, session.lastN);
+        if (fill.seq < lastSeq || (fill.seq == lastSeq && fill.n <= lastN)) {
+            revert IClearingHouse.FillOutOfOrder(fill.seq, fill.n, lastSeq, lastN);
+        }
+        // A bad operator must not be able to use the numbers up.
+        if (fill.seq - lastSeq > MAX_SEQ_STEP) revert IClearingHouse.SeqTooFar(fill.seq, lastSeq);
+        if (fill.makerPrioritySeq > fill.seq) {
+            revert IClearingHouse.PriorityAfterFill(fill.makerPrioritySeq, fill.seq);
+        }
+        if (fill.execTime < session.earliest || fill.execTime > session.latest) {
+            revert IClearingHouse.ExecTimeOutOfRange(fill.execTime, session.earliest, session.latest);
+        }
+        session.lastSeq = fill.seq;
+        session.lastN = fill.n;
+        session.earliest = fill.execTime;
+    }
+
     // An immediate order trades in one run of fills, with one sequence number; fill-or-kill trades all of it there.
     function _checkImmediate(
-        State storage s,
         SignedOrder calldata taker,
+        uint256 filled,
         Fill[] calldata fills,
         uint256 i
-    ) private view {
+    ) private pure {
         if (taker.timeInForce == TimeInForce.GoodTillCancelled) return;
         Fill calldata fill = fills[i];
-        uint256 filled = _filledOf(s, taker);
         bool starts = i == 0 || fills[i - 1].taker != fill.taker || fills[i - 1].seq != fill.seq;
         if (starts && filled != fill.quantity) revert IClearingHouse.NotImmediate(taker.ticketId, taker.clientId);
         bool ends = i + 1 == fills.length || fills[i + 1].taker != fill.taker || fills[i + 1].seq != fill.seq;
@@ -117,20 +197,7 @@ library Fills {
         }
     }
 
-    function _filledOf(State storage s, SignedOrder calldata order) private view returns (uint256) {
-        Ticket storage ticket = s.tickets[order.ticketId];
-        if (ticket.clientId == order.clientId) return ticket.filled;
-        return s.laterOrders[order.ticketId][order.clientId].filled;
-    }
-
-    function _checkPair(
-        SignedOrder calldata maker,
-        SignedOrder calldata taker,
-        uint8 makerSlot,
-        uint8 takerSlot
-    ) private pure {
-        if (maker.ticketId == taker.ticketId) revert IClearingHouse.SameTicket(maker.ticketId);
-        if (makerSlot != takerSlot) revert IClearingHouse.DifferentMarkets(makerSlot, takerSlot);
+    function _checkPair(SignedOrder calldata maker, SignedOrder calldata taker) private pure {
         if (maker.side == taker.side) revert IClearingHouse.SameSide();
         if (maker.timeInForce != TimeInForce.GoodTillCancelled) {
             revert IClearingHouse.MakerCannotRest(maker.ticketId);
@@ -139,11 +206,11 @@ library Fills {
     }
 
     function _checkPrice(
-        EpochMarket storage market,
+        EpochMarket memory market,
         SignedOrder calldata maker,
         SignedOrder calldata taker,
         Fill calldata fill
-    ) private view {
+    ) private pure {
         (int88 buyPrice, int88 sellPrice) = maker.side == Side.Buy
             ? (maker.limitPrice, taker.limitPrice)
             : (taker.limitPrice, maker.limitPrice);
@@ -155,23 +222,28 @@ library Fills {
         if (fill.price % int256(uint256(market.tick)) != 0) revert IClearingHouse.OffTick(fill.price, market.tick);
     }
 
-    // Consumes the order's quantity. The first order that fills on a ticket is remembered beside its cash, later ones
-    // in a map: one order a ticket is the rule, and this saves it a fresh storage word.
-    function _use(State storage s, Ticket storage ticket, SignedOrder calldata order, Fill calldata fill) private {
+    // Consumes the order's quantity; returns how much of it is filled. The first order that fills on a ticket is remembered
+    // beside its cash, later ones in a map: one order a ticket is the rule, and this saves it a fresh storage word.
+    function _use(
+        State storage s,
+        Ticket memory ticket,
+        SignedOrder calldata order,
+        Fill calldata fill
+    ) private returns (uint256) {
         if (fill.execTime > order.expiry) {
             revert IClearingHouse.OrderExpired(order.ticketId, order.expiry, fill.execTime);
         }
-        if (fill.quantity == 0 || fill.quantity > uint32(type(int32).max)) {
+        if (fill.quantity == 0 || fill.quantity > MAX_QUANTITY) {
             revert IClearingHouse.QuantityOutOfRange(fill.quantity);
         }
-        if (order.quantity > uint32(type(int32).max)) revert IClearingHouse.QuantityOutOfRange(order.quantity);
         if (ticket.clientId == 0) ticket.clientId = order.clientId;
         if (ticket.clientId == order.clientId) {
             (ticket.filled, ticket.revision) = _consume(ticket.filled, ticket.revision, order, fill.quantity);
-        } else {
-            OrderState storage state = s.laterOrders[order.ticketId][order.clientId];
-            (state.filled, state.revision) = _consume(state.filled, state.revision, order, fill.quantity);
+            return ticket.filled;
         }
+        OrderState storage state = s.laterOrders[order.ticketId][order.clientId];
+        (state.filled, state.revision) = _consume(state.filled, state.revision, order, fill.quantity);
+        return state.filled;
     }
 
     function _consume(
@@ -192,12 +264,12 @@ library Fills {
 
     // Moves cash and position of one side, takes its fee and checks its margin.
     function _trade(
-        EpochMarket storage market,
-        Ticket storage ticket,
+        Session memory session,
+        Ticket memory ticket,
         SignedOrder calldata order,
-        Fill calldata fill,
-        TicketSums memory sums
-    ) private returns (uint256 fee) {
+        Fill calldata fill
+    ) private pure returns (uint256 fee) {
+        (EpochMarket memory market, TicketSums memory sums) = (session.market, session.sums);
         int256 position = ticket.position;
         int256 traded = order.side == Side.Buy ? int256(uint256(fill.quantity)) : -int256(uint256(fill.quantity));
         int256 newPosition = position + traded;

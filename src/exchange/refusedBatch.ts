@@ -1,4 +1,4 @@
-import { encodeAbiParameters, getAbiItem, keccak256 } from "viem";
+import { concat, encodeAbiParameters, getAbiItem, keccak256 } from "viem";
 import { clearingHouseAbi } from "../chain/abi.ts";
 import type { ChainState } from "../chain/chainState.ts";
 import {
@@ -67,10 +67,17 @@ export async function assertFillsPass(state: ChainState, operator: Sender, batch
   if (fill) throw new FillRefused(fill.seq, fill.n, found.refusal);
 }
 
-/** What the contract keeps of a batch's orders and fills (spec BAT-11). */
+/** Hexadecimal letters before the elements of an encoded list: 0x, its offset and its length. */
+const LIST_HEAD = 2 + 2 * 64;
+
+/** What the contract keeps of a batch: hash of the orders' ABI words and hash of the fills', hashed (spec BAT-11). */
 export function fillsHash(batch: Batch): Hex {
   const [, , , orders, fills] = getAbiItem({ abi: clearingHouseAbi, name: "submitBatch" }).inputs;
-  return keccak256(encodeAbiParameters([orders, fills], [batch.orders.map(signedOrderMessage), batch.fills]));
+  const words = [
+    encodeAbiParameters([orders], [batch.orders.map(signedOrderMessage)]),
+    encodeAbiParameters([fills], [batch.fills]),
+  ].map((encoded): Hex => keccak256(`0x${encoded.slice(LIST_HEAD)}`));
+  return keccak256(concat(words));
 }
 
 async function firstUnproven(
