@@ -544,3 +544,51 @@ test("volume is kept per minute of execution [FIL-15]", async () => {
     ]);
   });
 });
+
+test("fills of several markets in one batch leave each market's sums those of its tickets [CON-8, BAT-11]", async () => {
+  await desk.rollback(async () => {
+    const partner = only(await desk.openRaw(1, RICH));
+    const terms = { quantity: 20 };
+    const orders = await Promise.all([
+      sellOf(seller, terms),
+      buyOf(buyer, terms),
+      sellOf(elsewhere, terms),
+      buyOf(partner, terms),
+      sellOf(third, terms),
+    ]);
+    const first = await desk.fill({ price: PRICE, quantity: 1 });
+    const pairs = [
+      [0, 1],
+      [2, 3],
+      [0, 1],
+      [4, 1],
+      [2, 3],
+      [0, 1],
+    ] as const;
+    const fills = pairs.map(([maker, taker], n) => ({ ...first, maker, taker, n, quantity: n + 1 }));
+    const logHead = stringToHex("head", { size: 32 });
+    const { fees } = await house.read.buckets();
+    await desk.batch([], orders, fills, { logHead });
+
+    const [, sums] = await house.read.openPositions();
+    for (const [slot, all] of [
+      [0, [buyer, seller, third, poor, reducing]],
+      [1, [elsewhere, partner]],
+    ] as const) {
+      const held = await Promise.all(all.map(ticketOf));
+      const total = (of: (ticket: { cash: bigint; position: number }) => bigint) =>
+        held.reduce((sum, ticket) => sum + of(ticket), 0n);
+      assert.deepEqual(sums[slot], {
+        cash: total(({ cash }) => cash),
+        net: total(({ position }) => BigInt(position)),
+        gross: total(({ position }) => BigInt(Math.abs(position))),
+      });
+    }
+    assert.deepEqual((await ticketOf(buyer)).position, 14);
+    assert.deepEqual((await ticketOf(third)).position, -4);
+    assert.equal((await house.read.buckets()).fees, fees + 28n * fillFee + 14n * 5_000n * DOLLAR);
+    const [, , next, lastSeq, lastN] = await house.read.clock();
+    assert.deepEqual([lastSeq, lastN], [first.seq, 5]);
+    assert.equal((await house.read.batchRecord([next - 1]))[1], logHead);
+  });
+});
