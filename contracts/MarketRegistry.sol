@@ -101,6 +101,8 @@ contract MarketRegistry is IMarketRegistry, AccessControlDefaultAdminRules {
         ) {
             revert MarginsOutOfOrder(terms.priceLimit, terms.closeOutFee, terms.maintenanceMargin, terms.initialMargin);
         }
+        // So that a fill can never cost a resting order of the other side its margin (spec ORD-6).
+        if (terms.fillFee > terms.closeOutFee) revert FillFeeTooHigh(terms.fillFee, terms.closeOutFee);
         if (terms.minimumVolume == 0 || terms.minimumMinutes == 0) revert VolumeZero();
     }
 

@@ -17,6 +17,7 @@ interface IMarketRegistry {
     error MarginsOutOfOrder(uint256 priceLimit, uint256 closeOutFee, uint256 maintenanceMargin, uint256 initialMargin);
     error CloseOutFeeBelowLimit(uint256 closeOutFee, uint256 priceLimit);
     error StepTooLarge(uint256 runningCloseOutFee, uint256 newPriceLimit, uint256 newInitialMargin);
+    error FillFeeTooHigh(uint256 fillFee, uint256 closeOutFee);
     error VolumeZero();
     error AlreadyExpired(uint64 lastTradingTime);
     error SameContractOtherTick(bytes32 contractId);

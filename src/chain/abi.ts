@@ -1235,6 +1235,14 @@ export const marketRegistryAbi = [
   },
   {
     type: "error",
+    name: "FillFeeTooHigh",
+    inputs: [
+      { internalType: "uint256", name: "fillFee", type: "uint256" },
+      { internalType: "uint256", name: "closeOutFee", type: "uint256" },
+    ],
+  },
+  {
+    type: "error",
     name: "MarginsOutOfOrder",
     inputs: [
       { internalType: "uint256", name: "priceLimit", type: "uint256" },

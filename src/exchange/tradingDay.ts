@@ -66,17 +66,6 @@ export class MarketNotListed extends HedgerowError {
   }
 }
 
-/** A market's fee is so high that what rests on the two sides of a ticket could use up each other's margin. */
-export class FillFeeTooHigh extends HedgerowError {
-  constructor(slot: number, { fillFee, priceLimit, initialMargin }: EpochMarket) {
-    super(
-      "FillFeeTooHigh",
-      `slot ${slot} has fillFee ${fillFee}, but acceptance needs fillFee <= ${initialMargin - priceLimit}: no orders here`,
-      { slot, fillFee, priceLimit, initialMargin },
-    );
-  }
-}
-
 /** An order's time is over before it came (spec ORD-7). */
 export class OrderExpired extends HedgerowError {
   constructor(orderId: string, expiry: bigint, time: bigint) {
@@ -209,7 +198,7 @@ export class TradingDay {
 
   /**
    * Everything about a new order but its signature (spec ORD-3, 6, 7, 9, 11). Throws MarketClosed, UnknownTicket,
-   * TicketNotTradable, ZeroClientId, OrderExpired, NotFirstRevision, FillFeeTooHigh, OffTick, OffLimits, BadQuantity, TicketBelowMargin,
+   * TicketNotTradable, ZeroClientId, OrderExpired, NotFirstRevision, OffTick, OffLimits, BadQuantity, TicketBelowMargin,
    * NotReducing or OutOfRange.
    */
   check({ order }: SignedOrder, time: bigint): void {
@@ -389,8 +378,6 @@ export class TradingDay {
     const orderId = orderIdOf(order.ticketId, order.clientId);
     if (order.expiry < time) throw new OrderExpired(orderId, order.expiry, time);
     const market = this.market(ticket.slot);
-    // Each contract sold and bought back frees its initial margin and gains price; that has to pay for its fee.
-    if (market.fillFee + market.priceLimit > market.initialMargin) throw new FillFeeTooHigh(ticket.slot, market);
     validateOrder(this.#book(ticket.slot).terms, {
       priceTicks: toTicks(order.limitPrice, market.tick),
       quantity: order.quantity,

@@ -165,14 +165,6 @@ describe("acceptance", () => {
     refuses(() => place(day, first), "Matching.DuplicateOrder");
   });
 
-  test("a fee that one side could take from the other side's margin closes the market to orders [ORD-6]", () => {
-    const fillFee = MARKET.initialMargin - MARKET.priceLimit;
-    const dear = newDay([], { ...MARKET, fillFee: fillFee + 1n });
-    refuses(() => place(dear, order(addTicket(dear, 1, 10_000n), "buy", 1_000n, 1)), "FillFeeTooHigh");
-    const day = newDay([], { ...MARKET, fillFee });
-    place(day, order(addTicket(day, 1, 10_000n), "buy", 1_000n, 1));
-  });
-
   test("unknown, closing and inherited tickets take no orders [ORD-10]", () => {
     const day = newDay();
     refuses(() => place(day, order(numberToHex(9, { size: 32 }), "buy", 1_000n, 1)), "UnknownTicket");
