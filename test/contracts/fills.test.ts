@@ -16,7 +16,7 @@ const LARGEST = 2 ** 31 - 1;
 const desk = await startDesk({
   markets: [
     LEAN_HOG_TERMS,
-    { ...LEAN_HOG_TERMS, contractId: stringToHex("OTHER HOGS", { size: 32 }), fillFee: 5_000n * DOLLAR },
+    { ...LEAN_HOG_TERMS, contractId: stringToHex("OTHER HOGS", { size: 32 }), fillFee: LEAN_HOG_TERMS.closeOutFee },
   ],
 });
 const { x, house } = desk;
@@ -451,7 +451,7 @@ for (const [what, rule, build] of ACCEPTED) {
   });
 }
 
-test("a reducing fill pays no more fee than is above maintenance, and never fails inside the limits [FEE-4, TKT-10]", async () => {
+test("a ticket at maintenance reduces at the far limit and can pay the largest fee, with nothing left [FEE-4, TKT-10]", async () => {
   await desk.rollback(async () => {
     const atMaintenance = only(await desk.openRaw(1, LONG_ONE));
     const price = CENTRE - priceLimit;
@@ -459,10 +459,10 @@ test("a reducing fill pays no more fee than is above maintenance, and never fail
     const terms = { limitPrice: price, quantity: 1 };
     const orders = [await sellOf(atMaintenance, terms), await buyOf(elsewhere, terms)];
     await send({ orders, fills: [await desk.fill({ price, quantity: 1 })] });
-    // The whole distance from the limit to maintenance goes; the buyer, who takes risk on, pays in full.
+    // The largest fee there can be is the whole distance from the limit to maintenance.
     assert.deepEqual(await ticketOf(atMaintenance), { cash: 0n, position: 0 });
     const paid = (await house.read.buckets()).fees - fees;
-    assert.equal(paid, maintenanceMargin - priceLimit + 5_000n * DOLLAR);
+    assert.equal(paid, maintenanceMargin - priceLimit + LEAN_HOG_TERMS.closeOutFee);
   });
 });
 
@@ -586,7 +586,7 @@ test("fills of several markets in one batch leave each market's sums those of it
     }
     assert.deepEqual((await ticketOf(buyer)).position, 14);
     assert.deepEqual((await ticketOf(third)).position, -4);
-    assert.equal((await house.read.buckets()).fees, fees + 28n * fillFee + 14n * 5_000n * DOLLAR);
+    assert.equal((await house.read.buckets()).fees, fees + 28n * fillFee + 14n * LEAN_HOG_TERMS.closeOutFee);
     const [, , next, lastSeq, lastN] = await house.read.clock();
     assert.deepEqual([lastSeq, lastN], [first.seq, 5]);
     assert.equal((await house.read.batchRecord([next - 1]))[1], logHead);

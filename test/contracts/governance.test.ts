@@ -86,6 +86,7 @@ describe("terms of a market", () => {
       1,
       { ...NEW, maintenanceMargin: initialMargin + TICK },
     ],
+    ["with a fill fee above the close-out fee", "GOV-3", "FillFeeTooHigh", 1, { ...NEW, fillFee: closeOutFee + TICK }],
     ["without a minimum volume", "GOV-3", "VolumeZero", 1, { ...NEW, minimumVolume: 0 }],
     ["without minimum minutes", "GOV-3", "VolumeZero", 1, { ...NEW, minimumMinutes: 0 }],
     ["that has ended already", "GOV-3", "AlreadyExpired", 1, { ...NEW, lastTradingTime: 1n }],
@@ -122,6 +123,7 @@ describe("terms of a market", () => {
         ...HOGS,
         priceLimit: 0n,
         closeOutFee: 0n,
+        fillFee: 0n,
         maintenanceMargin: 0n,
         initialMargin: closeOutFee - TICK,
       },
@@ -153,7 +155,14 @@ describe("terms of a market", () => {
       maintenanceMargin: 2n * closeOutFee,
       initialMargin: 2n * closeOutFee,
     });
-    await schedules(0, { ...HOGS, priceLimit: 0n, closeOutFee: 0n, maintenanceMargin: 0n, initialMargin: closeOutFee });
+    await schedules(0, {
+      ...HOGS,
+      priceLimit: 0n,
+      closeOutFee: 0n,
+      fillFee: 0n,
+      maintenanceMargin: 0n,
+      initialMargin: closeOutFee,
+    });
     await schedules(1, { ...NEW, tick: 1n, listingPrice: RANGE - 1n });
   });
 
