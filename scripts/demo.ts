@@ -1,6 +1,6 @@
-import { mkdtemp, writeFile } from "node:fs/promises";
+import { access, constants, mkdtemp, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { z } from "zod";
 import { dollars, grouped, table } from "../src/cli/terminal.ts";
@@ -12,22 +12,33 @@ import { costTable, gasFigures, privateTable, publicTable, quantile } from "./de
 import { Stage } from "./demo/stage.ts";
 import { playStory, STORY_TERMS } from "./demo/story.ts";
 
-const USAGE = `npm run demo                             a trading day of eleven traders
-npm run demo -- --flow FILE.csv          the same day, driven by recorded order flow
-    --traders N                          spread over N traders (default 8)
-    --limit M                            only the first M rows (default 200)
-    --tickets-per-trader K               many orders on K tickets (default: a ticket and a proof per order)
-    --unit U                             base units per unit of price and contract (default 500000: index points
-                                         times 100 at 50 dollars a point)
-    --json FILE                          also write a summary for programs`;
+const USAGE = `npm run demo                      a trading day of eleven traders
+npm run demo -- --flow FILE.csv   the day driven by recorded order flow
+    --traders N                   spread over N traders (default 8)
+    --limit M                     only the first M rows (default 200)
+    --tickets-per-trader K        many orders on K tickets of each trader
+                                  (default: a ticket and a proof per order)
+    --unit U                      base units per unit of price (default 500000:
+                                  index points x 100 at 50 dollars a point)
+    --json FILE                   also write a summary for programs`;
+
+/** A whole number between two others, as a command line has it. */
+function wholeNumber(least: number, most: number) {
+  const rule = `must be a whole number from ${least} to ${most}`;
+  return z
+    .string()
+    .regex(/^\d{1,9}$/, rule)
+    .transform(Number)
+    .refine((value) => value >= least && value <= most, rule);
+}
 
 const optionsSchema = z.strictObject({
   json: z.string().min(1).optional(),
   flow: z.string().min(1).optional(),
-  traders: z.coerce.number().int().min(2).max(256).default(8),
-  limit: z.coerce.number().int().min(1).max(1_000_000).default(200),
-  "tickets-per-trader": z.coerce.number().int().min(1).max(8).optional(),
-  unit: z.coerce.bigint().positive().default(500_000n),
+  traders: wholeNumber(2, 256).prefault("8"),
+  limit: wholeNumber(1, 1_000_000).prefault("200"),
+  "tickets-per-trader": wholeNumber(1, 8).optional(),
+  unit: wholeNumber(1, 999_999_999).prefault("500000").transform(BigInt),
   help: z.boolean().optional(),
 });
 type Options = z.infer<typeof optionsSchema>;
@@ -63,13 +74,20 @@ function readOptions(args: readonly string[]): Options {
   }
 }
 
+/** Throws BadArguments now rather than after the whole day. */
+async function assertWritable(file: string): Promise<void> {
+  await access(dirname(resolve(file)), constants.W_OK).catch(() => {
+    throw new BadArguments(`--json: ${file} cannot be written, its folder is missing or closed`);
+  });
+}
+
 /** Plays the demo; the process's exit code says whether every claim held. */
-async function main(): Promise<void> {
-  const options = readOptions(process.argv.slice(2));
+async function main(options: Options): Promise<void> {
   if (options.help === true) {
     console.log(USAGE);
     return;
   }
+  if (options.json !== undefined) await assertWritable(options.json);
   const started = performance.now();
   const flow: FlowOptions | undefined =
     options.flow === undefined
@@ -86,19 +104,41 @@ async function main(): Promise<void> {
   console.log("Starting a local chain and deploying the exchange ...");
   const directory = await mkdtemp(join(tmpdir(), "hedgerow-demo-"));
   const stage = await Stage.open(clearing, markets, directory);
-  const interrupted = (): void => {
-    void stage.close().finally(() => process.exit(130));
-  };
-  process.once("SIGINT", interrupted);
-  process.once("SIGTERM", interrupted);
+  const interruption = interrupted();
+  const playing = play(stage, flow, plan, options.json, started);
+  // After an interruption nobody waits for it any more.
+  playing.catch(() => undefined);
   try {
-    const ok = await play(stage, flow, plan, options.json, started);
+    const ok = await Promise.race([playing, interruption.promise]);
     process.exitCode = ok ? 0 : 1;
   } finally {
-    process.off("SIGINT", interrupted);
-    process.off("SIGTERM", interrupted);
+    interruption.ignore();
     await stage.close();
   }
+}
+
+/** Somebody pressed Ctrl-C. */
+class Interrupted extends HedgerowError {
+  constructor() {
+    super("Interrupted", "stopped: the chain and the wallets of the demo are gone");
+  }
+}
+
+/** A promise that rejects on Ctrl-C, until it is told to ignore it. */
+function interrupted(): { readonly promise: Promise<never>; readonly ignore: () => void } {
+  const { promise, reject } = Promise.withResolvers<never>();
+  promise.catch(() => undefined);
+  const stop = (): void => {
+    reject(new Interrupted());
+  };
+  const signals = ["SIGINT", "SIGTERM"] as const;
+  for (const signal of signals) process.once(signal, stop);
+  return {
+    promise,
+    ignore: () => {
+      for (const signal of signals) process.off(signal, stop);
+    },
+  };
 }
 
 async function play(
@@ -168,10 +208,17 @@ async function play(
   return ok;
 }
 
-try {
-  await main();
-} catch (error) {
-  if (!(error instanceof HedgerowError)) throw error;
-  console.error(`${error.code}: ${error.message}`);
-  process.exitCode = error instanceof BadArguments ? 2 : 1;
+/** Runs the demo with these arguments and sets the exit code: 0 every claim held, 1 not, 2 bad arguments. */
+export async function runDemo(args: readonly string[]): Promise<void> {
+  try {
+    await main(readOptions(args));
+  } catch (error) {
+    if (!(error instanceof HedgerowError)) throw error;
+    console.error(`${error.code}: ${error.message}`);
+    // The story may still be waiting for something: do not wait with it.
+    if (error instanceof Interrupted) process.exit(130);
+    process.exitCode = error instanceof BadArguments ? 2 : 1;
+  }
 }
+
+if (import.meta.main) await runDemo(process.argv.slice(2));

@@ -36,5 +36,16 @@ program
     process.exitCode = ok ? 0 : 1;
   });
 
+program
+  .command("demo")
+  .description("play a trading day on a local chain; demo --help says more")
+  .argument("[arguments...]")
+  .helpOption(false)
+  .allowUnknownOption()
+  .action(async (args: string[]) => {
+    const { runDemo } = await import("../../scripts/demo.ts");
+    await runDemo(args);
+  });
+
 if (process.argv.length <= 2) program.help();
 await program.parseAsync();
