@@ -114,14 +114,19 @@ library BatchVerifier {
         }
     }
 
-    // sum_i rho_i X_i, from the sums of the signals: 26 multiplications, however many proofs.
+    // sum_i rho_i X_i, from the sums of the signals: at most 26 multiplications, however many proofs. Neighbours with the
+    // same sum share one, since slots without a contract all have one price.
     function _weighedInputs(uint256 rhoSum, uint256[25] memory sums) private view returns (uint256 x, uint256 y) {
         uint256[52] memory ic = VerifyingKey.ic();
         (x, y) = _mul(ic[0], ic[1], rhoSum);
-        for (uint256 j = 0; j < 25; ++j) {
+        uint256 j = 0;
+        while (j < 25) {
+            uint256 sum = sums[j];
+            (uint256 termX, uint256 termY) = (ic[2 * j + 2], ic[2 * j + 3]);
+            for (j++; j < 25 && sums[j] == sum; j++) (termX, termY) = _add(termX, termY, ic[2 * j + 2], ic[2 * j + 3]);
             // settleMask, slot and positionDelta are often zero in all statements of a batch.
-            if (sums[j] == 0) continue;
-            (uint256 termX, uint256 termY) = _mul(ic[2 * j + 2], ic[2 * j + 3], sums[j]);
+            if (sum == 0) continue;
+            (termX, termY) = _mul(termX, termY, sum);
             (x, y) = _add(x, y, termX, termY);
         }
     }

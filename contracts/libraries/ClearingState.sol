@@ -69,8 +69,9 @@ library StateMath {
     // Pool cash plus the pool's worst value: inside the limits in Trading, at the settlement prices in the Window.
     function poolCover(State storage s) internal view returns (int256 cover) {
         cover = s.poolCash;
+        int64[8] memory positions = s.poolPosition;
         for (uint256 slot = 0; slot < MARKETS; slot++) {
-            int256 position = s.poolPosition[slot];
+            int256 position = positions[slot];
             if (position == 0) continue;
             EpochMarket storage market = s.markets[s.epoch][slot];
             cover =

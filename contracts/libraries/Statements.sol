@@ -59,6 +59,13 @@ library Statements {
         int256 barredSide;
     }
 
+    // The valuation that was read last: most of a batch ask for the same, and reading it costs more than all the rest of a
+    // statement. `key` is 0 for none.
+    struct Valued {
+        uint256 key;
+        uint256[25] signals;
+    }
+
     uint256 private constant MAX_TICKETS = 8;
 
     // Builds every statement and verifies all proofs at once; returns the public change of each note.
@@ -72,11 +79,12 @@ library Statements {
         uint256 count = transitions.length;
         deltas = new Delta[](count);
         uint256[25][] memory signals = new uint256[25][](count);
+        Valued memory last;
         for (uint256 i = 0; i < count; i++) {
             _requirePhase(s, transitions[i], relayed);
             Change memory change = _changeOf(s, transitions[i]);
             _checkChange(s, change, transitions[i].root, relayed);
-            _write(s, transitions[i], change, signals[i]);
+            _write(s, transitions[i], change, signals[i], last);
             deltas[i] = Delta(change.cashDelta, change.slot, change.positionDelta);
         }
         BatchVerifier.verify(batchNumber, proofs, signals);
@@ -99,13 +107,14 @@ library Statements {
         State storage s,
         Transition calldata t,
         Change memory change,
-        uint256[25] memory signals
+        uint256[25] memory signals,
+        Valued memory last
     ) private view {
         signals[0] = t.root;
         signals[1] = t.nullifier;
         signals[2] = t.newNote;
         signals[3] = t.seat;
-        _value(s, change, signals);
+        _value(s, change, signals, last);
         signals[21] = Margin.toField(change.cashDelta);
         signals[22] = change.slot;
         signals[23] = Margin.toField(change.positionDelta);
@@ -275,7 +284,26 @@ library Statements {
     }
 
     // Writes the valuation prices and the settle mask, signals 4 to 20.
-    function _value(State storage s, Change memory change, uint256[25] memory signals) private view {
+    function _value(
+        State storage s,
+        Change memory change,
+        uint256[25] memory signals,
+        Valued memory last
+    ) private view {
+        uint256 key = 1 + uint256(change.band) + (change.settleAll ? 1 << 8 : 0) + (uint256(change.bandEpoch) << 16);
+        if (last.key != key) {
+            last.key = key;
+            _readValuation(s, change, last.signals);
+        }
+        uint256[25] memory valued = last.signals;
+        assembly ("memory-safe") {
+            mcopy(add(signals, 0x80), add(valued, 0x80), 0x220)
+        }
+        if (change.barredSide > 0) signals[4 + change.slot] = Margin.FIELD - BIG;
+        if (change.barredSide < 0) signals[12 + change.slot] = BIG;
+    }
+
+    function _readValuation(State storage s, Change memory change, uint256[25] memory signals) private view {
         uint256 mask = change.settleAll ? (1 << MARKETS) - 1 : 0;
         for (uint256 slot = 0; slot < MARKETS; slot++) {
             (bool tradable, int256 centre, uint256 halfWidth, bool settled) = _priceOf(s, change, slot);
@@ -283,8 +311,6 @@ library Statements {
             signals[12 + slot] = tradable ? Margin.toField(centre + int256(halfWidth)) : BIG;
             if (settled) mask |= 1 << slot;
         }
-        if (change.barredSide > 0) signals[4 + change.slot] = Margin.FIELD - BIG;
-        if (change.barredSide < 0) signals[12 + change.slot] = BIG;
         signals[20] = mask;
     }
 
