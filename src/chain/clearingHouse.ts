@@ -298,13 +298,16 @@ async function transact(chain: Chain, sender: Sender, data: Hex, to: Hex = chain
   }
 }
 
+/** Errors of the clearing house, its libraries, and the token it calls. */
+const REFUSALS = [...clearingHouseAbi, ...testDollarAbi];
+
 /** What a failed call means: the contract's own error with its arguments where there is one. */
 export function refusalOf(error: unknown): HedgerowError {
   if (error instanceof HedgerowError) return error;
   const data = revertData(error);
   if (data === undefined) return new ChainUnavailable("a call", messageOf(error));
   try {
-    const { errorName, args, abiItem } = decodeErrorResult({ abi: clearingHouseAbi, data });
+    const { errorName, args, abiItem } = decodeErrorResult({ abi: REFUSALS, data });
     const details: Record<string, string | number | bigint | boolean> = {};
     abiItem.inputs.forEach((input, i) => {
       const value: unknown = args?.[i];

@@ -146,7 +146,7 @@ describe("seats", () => {
 
   test("whose bond is not paid do not open [SEA-12]", async () => {
     await approve(x.chain, stranger, seatBond - 1n);
-    await desk.refuses(() => openSeat(x.chain, stranger, fresh()), /ERC20InsufficientAllowance|UnknownRevert/);
+    await desk.refuses(() => openSeat(x.chain, stranger, fresh()), "ERC20InsufficientAllowance");
     await approve(x.chain, stranger, 1_000n * DOLLAR);
   });
 
