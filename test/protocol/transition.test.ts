@@ -15,7 +15,7 @@ import {
   NO_CHANGE,
   WitnessMismatch,
 } from "../../src/protocol/transition.ts";
-import { equity, flatOnlyValuation, settle } from "../../src/protocol/valuation.ts";
+import { barSide, equity, flatOnlyValuation, settle } from "../../src/protocol/valuation.ts";
 import { element, solventTransition } from "../support/random.ts";
 import { PLAIN, witnessOf } from "../support/transitions.ts";
 
@@ -55,8 +55,21 @@ test("slot 8, a mask of 9 bits, prices of 2^80, seven prices and deltas out of r
   assert.throws(bad({ positionDelta: 2n ** 31n - 2n }), OutOfRange);
   assert.throws(bad({}, { settleMask: 256n }), OutOfRange);
   assert.throws(bad({}, { priceIfLong: [2n ** 80n, 0n, 0n, 0n, 0n, 0n, 0n, 0n] }), OutOfRange);
-  assert.throws(bad({}, { priceIfLong: Array<bigint>(8).fill(-(2n ** 128n)) }), OutOfRange);
+  assert.throws(bad({}, { priceIfLong: Array<bigint>(8).fill(-(2n ** 128n) + 1n) }), OutOfRange);
+  assert.throws(bad({}, { priceIfLong: Array<bigint>(8).fill(2n ** 128n) }), OutOfRange);
   assert.throws(bad({}, { priceIfShort: [0n] }), WrongSlotCount);
+});
+
+test("a slot may bar one side: who is on it cannot pass, who is on the other is valued as before [CIR-5, TKT-17]", () => {
+  const prices = Array<bigint>(8).fill(1_000n);
+  const plain = { priceIfLong: prices, priceIfShort: prices, settleMask: 0n };
+  const long = { cash: 10n ** 9n, positions: [5n, 0n, 0n, 0n, 0n, 0n, 0n, 0n] };
+  const noChange = { cashDelta: 0n, slot: 0n, positionDelta: 0n };
+  assert.throws(() => applyTransition(long, noChange, barSide(plain, 0, "long")), InsolventTransition);
+  assert.deepEqual(applyTransition(long, noChange, barSide(plain, 0, "short")), long);
+  assert.deepEqual(applyTransition(long, noChange, barSide(plain, 1, "long")), long);
+  const crossing = { ...noChange, positionDelta: -6n };
+  assert.throws(() => applyTransition(long, crossing, barSide(plain, 0, "short")), InsolventTransition);
 });
 
 test("settlement leaves equity as it was, empties the settled slots and nothing else [CIR-6, ACC-13]", () => {
