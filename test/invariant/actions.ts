@@ -1,0 +1,418 @@
+import assert from "node:assert/strict";
+import { privateKeyToAddress } from "viem/accounts";
+import {
+  call,
+  ContractRefused,
+  deposit,
+  type Fill,
+  type ProvenTransition,
+  readClock,
+  type SignedOrder,
+  submitBatch,
+  submitTransitions,
+} from "../../src/chain/clearingHouse.ts";
+import { drawFromFaucet } from "../../src/chain/deploy.ts";
+import { DOLLAR } from "../../src/clearing/leanHogs.ts";
+import { type Action, isEntering } from "../../src/protocol/action.ts";
+import { type EpochMarket, equityInBand } from "../../src/protocol/epoch.ts";
+import { HedgerowError } from "../../src/protocol/errors.ts";
+import type { Hex } from "../../src/protocol/keys.ts";
+import type { Side } from "../../src/protocol/order.ts";
+import { NotReducing, type TicketBalance, TicketBelowMargin, tradeOn } from "../../src/protocol/ticket.ts";
+import { ProverRefused } from "../../src/prover/prover.ts";
+import { NothingCarried, type SubmitOptions, type TicketSpec } from "../../src/trader/account.ts";
+import { isLeftOver, type OwnTicket } from "../../src/trader/accountState.ts";
+import { addTrader, count, type Gains, landedIn, SLOTS_IN_USE, step, type Trader, type World } from "./world.ts";
+
+/** A transition with its owner; `gain` is what it makes the owner richer by if it takes effect. */
+type Planned = { readonly trader: Trader; readonly transition: ProvenTransition; readonly gain: bigint };
+
+const NEVER = 4_000_000_000n;
+const LOG_HEAD: Hex = `0x${"00".repeat(32)}`;
+
+// ------------------------------------------------------------------ transitions
+
+/** What a transition costs its owner: fees, and what is paid out. */
+function gainOf(action: Action): bigint {
+  const fee = "relayFee" in action && action.name !== "closeSeat" ? action.relayFee : 0n;
+  if (action.name === "withdraw") return -fee - action.amount;
+  return action.name === "exit" ? -action.equity : -fee;
+}
+
+/** Proves something; undefined, and nothing changed, if there is no proof because the account cannot pay. */
+async function prove(world: World, trader: Trader, making: Promise<ProvenTransition>): Promise<Planned | undefined> {
+  try {
+    const transition = await making;
+    return { trader, transition, gain: gainOf(transition.action) };
+  } catch (error) {
+    const insolvent = error instanceof ProverRefused && error.rule === "InsolventTransition";
+    if (!insolvent && !(error instanceof NothingCarried)) throw error;
+    count(world, "cannot pay");
+    return undefined;
+  }
+}
+
+/** Something that an active account might do now, in Trading or in part A of the window. */
+function planActive(world: World, trader: Trader): Promise<Planned | undefined> | undefined {
+  const { chance, exchange } = world;
+  const { account } = trader;
+  const trading = exchange.state.phase === "trading";
+  const { credits, tickets } = account.state;
+  const credit = chance.pick(credits);
+  if (credit !== undefined && chance.happens(80)) return prove(world, trader, account.fund(credit.creditId));
+  const ticket = chance.pick(tickets);
+  if (ticket !== undefined && chance.happens(trading ? 30 : 80)) {
+    const old = isLeftOver(exchange.state, ticket);
+    const { ticketId } = ticket;
+    return prove(world, trader, old ? account.claimTicket(ticketId) : account.closeTicket(ticketId));
+  }
+  if (chance.happens(15)) return planWithdrawal(world, trader);
+  const { positions, cash } = account.account;
+  const flat = positions.every((position) => position === 0n);
+  if (trading && flat && cash === 0n && chance.happens(40)) {
+    return prove(world, trader, account.closeSeat(freshAddress(world)));
+  }
+  if (trading && flat && chance.happens(6)) return prove(world, trader, account.sleep());
+  return trading && chance.happens(85) ? planOpening(world, trader) : undefined;
+}
+
+/** All, more than all, or some of what is free. More than all has no proof (spec PAY-2). */
+async function planWithdrawal(world: World, trader: Trader): Promise<Planned | undefined> {
+  const { chance, exchange } = world;
+  const { account } = trader;
+  const relayed = exchange.state.phase === "trading";
+  const free = account.freeCash - (relayed ? exchange.terms.relayFee : 0n);
+  if (relayed && chance.happens(25)) {
+    const tooMuch = account.withdraw(freshAddress(world), free > 0n ? free + 1n : 1n);
+    await assert.rejects(tooMuch, { code: "ProverRefused", rule: "InsolventTransition" });
+    count(world, "withdrawal above equity refused");
+  }
+  if (free <= 0n) return undefined;
+  const amount = chance.happens(20) ? free : chance.between(1n, free / 4n + 1n);
+  return prove(world, trader, account.withdraw(freshAddress(world), amount));
+}
+
+/** One to eight tickets in one slot: fresh ones, with positions of the account, or to reduce those only. */
+function planOpening(world: World, trader: Trader): Promise<Planned | undefined> | undefined {
+  const { chance, exchange } = world;
+  const { account } = trader;
+  const slot = chance.pick(SLOTS_IN_USE) ?? 0;
+  const market = exchange.state.markets(exchange.state.epoch)[slot];
+  if (market?.listed !== true) return undefined;
+  const held = account.account.positions[slot] ?? 0n;
+  if (held !== 0n && (market.closingOnly || chance.happens(40))) {
+    const specs = [account.reducingTicket(slot, chance.between(held < 0n ? held : 1n, held < 0n ? -1n : held))];
+    return prove(world, trader, opening(trader, slot, specs));
+  }
+  if (market.closingOnly) return undefined;
+  const specs = Array.from({ length: chance.happens(80) ? 1 + chance.int(2) : 1 + chance.int(8) }, (): TicketSpec => {
+    const carried = held !== 0n && chance.happens(30) ? held / BigInt(1 + chance.int(3)) : 0n;
+    const side: Side = chance.happens(50) ? "buy" : "sell";
+    const trade = { side, price: randomPrice(world, market), quantity: BigInt(1 + chance.int(4)) };
+    const { cash, position } = account.ticketFor(slot, trade, carried);
+    return { cash: cash + chance.between(0n, 500n) * DOLLAR, position };
+  });
+  return prove(world, trader, opening(trader, slot, specs));
+}
+
+async function opening({ account }: Trader, slot: number, specs: readonly TicketSpec[]): Promise<ProvenTransition> {
+  return (await account.openTickets(slot, specs)).transition;
+}
+
+/** Inside the limits, drifting one way all day; the centre where prices stand still. */
+function randomPrice({ still, chance, exchange }: World, market: EpochMarket): bigint {
+  if (still) return market.centre;
+  const drift = exchange.state.epoch % 3 === 0 ? -1n : 1n;
+  const reach = market.priceLimit / market.tick;
+  const ticks = chance.happens(70) ? drift * chance.between(0n, reach) : chance.between(-reach, reach);
+  return market.centre + ticks * market.tick;
+}
+
+// ------------------------------------------------------------------ fills
+
+type OpenTicket = { readonly trader: Trader; readonly ticket: OwnTicket; balance: TicketBalance };
+
+/** Random trades between open tickets; the model says what they do, and the contract must agree. */
+async function planFills(world: World, most: number, gains: Gains) {
+  const { chance, exchange, traders } = world;
+  const { epoch } = exchange.state;
+  const open: OpenTicket[] = traders.flatMap((trader) =>
+    trader.account.state.tickets
+      .filter((ticket) => ticket.epoch === epoch)
+      .map((ticket) => ({ trader, ticket, balance: ticket })),
+  );
+  const orders: SignedOrder[] = [];
+  const fills: Fill[] = [];
+  const traded = new Set<Hex>();
+  const { lastSeq } = await readClock(exchange.chain);
+  const execTime = await execTimeNow(world);
+  for (let i = 0; i < 4 * most && fills.length < most; i++) {
+    const pair = pickPair(world, open);
+    if (pair === undefined) break;
+    const { maker, taker, market } = pair;
+    const takerSide: Side = chance.happens(50) ? "buy" : "sell";
+    const makerSide: Side = takerSide === "buy" ? "sell" : "buy";
+    const price = randomPrice(world, market);
+    const quantity = BigInt(1 + chance.int(4));
+    const made = tryTrade(market, maker, { side: makerSide, price, quantity });
+    const took = tryTrade(market, taker, { side: takerSide, price, quantity });
+    const seq = lastSeq + 1n + BigInt(fills.length);
+    const fill = { quantity: Number(quantity), price, seq, n: 0, makerPrioritySeq: 0n, execTime };
+    const [makerOrder, takerOrder] = await Promise.all([
+      maker.trader.account.signOrder(maker.ticket.ticketId, {
+        side: makerSide,
+        limitPrice: price,
+        quantity: Number(quantity) + chance.int(3),
+        expiry: NEVER,
+      }),
+      taker.trader.account.signOrder(taker.ticket.ticketId, {
+        side: takerSide,
+        limitPrice: price,
+        quantity: Number(quantity),
+        expiry: NEVER,
+        timeInForce: chance.happens(30) ? "FOK" : "IOC",
+      }),
+    ]);
+    if (made instanceof HedgerowError || took instanceof HedgerowError) {
+      if (fills.length > 0 || !chance.happens(25)) continue;
+      // The maker's side is looked at first.
+      const expected = made instanceof HedgerowError ? made.code : took instanceof HedgerowError ? took.code : "";
+      const refused = post(world, [], [makerOrder, takerOrder], [{ ...fill, maker: 0, taker: 1 }]);
+      await assert.rejects(refused, (error: unknown) => {
+        assert.ok(error instanceof ContractRefused, String(error));
+        assert.equal(error.code, expected);
+        return true;
+      });
+      count(world, "fill refused");
+      continue;
+    }
+    orders.push(makerOrder, takerOrder);
+    fills.push({ ...fill, maker: orders.length - 2, taker: orders.length - 1 });
+    for (const [side, after] of [
+      [maker, made],
+      [taker, took],
+    ] as const) {
+      // At the centre price: what was paid against what the contracts are worth.
+      const worth = (balance: TicketBalance) => equityInBand(balance.cash, balance.position, market.centre, 0n);
+      const gain = worth(after) - worth(side.balance);
+      gains.set(side.trader, (gains.get(side.trader) ?? 0n) + gain);
+      side.balance = { cash: after.cash, position: after.position };
+      traded.add(side.ticket.ticketId);
+    }
+    count(world, "fill");
+  }
+  return { orders, fills, traded };
+}
+
+function pickPair({ chance, exchange: { state } }: World, open: readonly OpenTicket[]) {
+  const maker = chance.pick(open);
+  if (maker === undefined) return undefined;
+  const others = open.filter(({ ticket }) => ticket.slot === maker.ticket.slot && ticket !== maker.ticket);
+  const taker = chance.pick(others);
+  const market = state.markets(state.epoch)[maker.ticket.slot];
+  return taker === undefined || market === undefined ? undefined : { maker, taker, market };
+}
+
+function tryTrade(market: EpochMarket, { ticket, balance }: OpenTicket, trade: Parameters<typeof tradeOn>[2]) {
+  try {
+    return tradeOn(market, balance, trade, ticket.reduceOnly);
+  } catch (error) {
+    if (error instanceof TicketBelowMargin || error instanceof NotReducing) return error;
+    throw error;
+  }
+}
+
+/** The newest block's time, never after the day's end. */
+async function execTimeNow({ exchange }: World): Promise<bigint> {
+  const { closingTime } = await exchange.chain.house.read.epochOf([exchange.state.epoch]);
+  const now = await exchange.now();
+  return now < closingTime ? now : closingTime;
+}
+
+// ------------------------------------------------------------------ steps
+
+async function post(
+  { exchange }: World,
+  transitions: readonly ProvenTransition[],
+  orders: readonly SignedOrder[],
+  fills: readonly Fill[],
+) {
+  const { nextBatchNumber } = await readClock(exchange.chain);
+  const batch = { batchNumber: nextBatchNumber, transitions, orders, fills, logHead: LOG_HEAD };
+  return submitBatch(exchange.chain, exchange.operator, batch);
+}
+
+function addGain(gains: Gains, { trader, gain }: Planned): void {
+  gains.set(trader, (gains.get(trader) ?? 0n) + gain);
+}
+
+/** A batch of random transitions and fills. */
+export function stepBatch(world: World): Promise<void> {
+  return step(world, "a batch", async () => {
+    const { chance, traders } = world;
+    const planned: Planned[] = [];
+    for (const trader of traders) {
+      const { status } = trader.account.status;
+      if (status !== "active" || !chance.happens(35)) continue;
+      const one = await planActive(world, trader);
+      if (one === undefined) continue;
+      planned.push(one);
+      // Now and then a second one spends the same note: the batch skips it.
+      const twin = chance.happens(8) ? await planActive(world, trader) : undefined;
+      if (twin !== undefined) planned.push(twin);
+    }
+    const gains: Gains = new Map();
+    const { orders, fills } = await planFills(world, 4, gains);
+    const sorted = [
+      ...planned.filter(({ transition }) => isEntering(transition.action.name)),
+      ...planned.filter(({ transition }) => !isEntering(transition.action.name)),
+    ];
+    if (sorted.length + fills.length === 0) return gains;
+    const receipt = await post(
+      world,
+      sorted.map(({ transition }) => transition),
+      orders,
+      fills,
+    );
+    const landed = landedIn(receipt);
+    for (const one of sorted) {
+      const happened = landed(one.transition);
+      count(world, happened ? one.transition.action.name : "skipped");
+      if (happened) addGain(gains, one);
+    }
+    return gains;
+  });
+}
+
+/** A transition sent directly. One that the pool cannot bear, or that something overtook, has no effect. */
+async function submitDirectly(world: World, planned: Planned | undefined): Promise<Gains> {
+  const gains: Gains = new Map();
+  if (planned === undefined) return gains;
+  try {
+    await submitTransitions(world.exchange.chain, planned.trader.sender, [planned.transition]);
+    count(world, planned.transition.action.name);
+    addGain(gains, planned);
+  } catch (error) {
+    if (!(error instanceof ContractRefused && error.code === "NotApplied")) throw error;
+    count(world, "skipped");
+  }
+  return gains;
+}
+
+/** A trader whose seat is not active comes back, leaves, or stays away. */
+export async function stepReturn(world: World): Promise<void> {
+  const { chance, traders } = world;
+  const away = traders.filter(({ account }) => ["asleep", "inDefault"].includes(account.status.status));
+  const trader = chance.pick(away);
+  if (trader === undefined) return;
+  const { account } = trader;
+  await step(world, `trader ${trader.number} returns`, async () => {
+    const making =
+      account.status.status === "asleep"
+        ? account.account.cash === 0n && chance.happens(40)
+          ? account.closeSeat(freshAddress(world))
+          : account.wake()
+        : chance.happens(70)
+          ? account.rejoin()
+          : account.exit(freshAddress(world));
+    return submitDirectly(world, await prove(world, trader, making));
+  });
+}
+
+/** A deposit, a refund, a newcomer, a forfeited bond, tokens out of the blue. */
+export async function stepAside(world: World): Promise<void> {
+  const { chance, exchange, traders } = world;
+  const { chain, operator, state } = exchange;
+  const choice = chance.int(100);
+  if (choice < 55) {
+    const trader = chance.pick(traders);
+    if (trader === undefined || trader.account.status.status === "closed") return;
+    const amount = chance.between(1n, 60n) * 1_000n * DOLLAR + chance.between(0n, 999_999n);
+    await step(world, "a deposit", async () => {
+      await deposit(chain, trader.sender, amount, trader.account.newCreditKey());
+      count(world, "deposit");
+      return new Map([[trader, amount]]);
+    });
+  } else if (choice < 65) {
+    await step(world, "a refund", async () => {
+      const trader = chance.pick(traders.filter(({ account }) => account.state.credits.length > 0));
+      const credit = trader?.account.state.credits[0];
+      if (trader === undefined || credit === undefined) return new Map<Trader, bigint>();
+      const args = [credit.creditId] as const;
+      await call(chain, trader.sender, { functionName: "requestCreditRefund", args });
+      await exchange.advanceTime(exchange.terms.refundDelay);
+      await call(chain, operator, { functionName: "refundCredit", args });
+      count(world, "refund");
+      return new Map([[trader, -credit.amount]]);
+    });
+  } else if (choice < 70) {
+    await step(world, "a newcomer", async () => {
+      await addTrader(world);
+      count(world, "newcomer");
+      return new Map();
+    });
+  } else if (choice < 80) {
+    await step(world, "fees and the fund", async () => {
+      const { fees } = await chain.house.read.buckets();
+      const to = freshAddress(world);
+      if (fees > 0n) await call(chain, operator, { functionName: "collectFees", args: [to] });
+      const giver = chance.pick(traders);
+      if (giver) await call(chain, giver.sender, { functionName: "contributeToFund", args: [DOLLAR] });
+      return new Map();
+    });
+  } else if (choice < 85) {
+    await step(world, "tokens out of the blue", async () => {
+      await drawFromFaucet(exchange.url, exchange.deployed.token, exchange.operatorKey, chain.address, 7n);
+      world.unasked += 7n;
+      return new Map();
+    });
+  } else {
+    await step(world, "a forfeited bond", async () => {
+      for (const { account } of traders) {
+        const { status } = account;
+        if (status.status !== "inDefault" || state.epoch <= status.since + exchange.terms.flatGraceEpochs) continue;
+        const { bond } = await chain.house.read.seatOf([account.keys.ownerKey]);
+        if (bond === 0n) continue;
+        await call(chain, operator, { functionName: "forfeitBond", args: [account.keys.ownerKey] });
+        count(world, "forfeited bond");
+        break;
+      }
+      return new Map();
+    });
+  }
+}
+
+/** In part A of the window somebody funds, closes, or takes out, directly. */
+export async function stepWindow(world: World): Promise<void> {
+  const trader = world.chance.pick(presentSeats(world));
+  if (trader === undefined) return;
+  await step(world, `trader ${trader.number} in the window`, async () =>
+    submitDirectly(world, await planActive(world, trader)),
+  );
+}
+
+/** In part B most seats renew, some fall asleep, some miss it: by intent, or because they cannot pay. */
+export async function renewMost(world: World): Promise<void> {
+  const { chance } = world;
+  for (const trader of presentSeats(world)) {
+    const { account } = trader;
+    const options: SubmitOptions = { relayed: false };
+    const flat = account.account.positions.every((position) => position === 0n);
+    if (chance.happens(12)) continue;
+    const making = flat && chance.happens(25) ? account.sleep(options) : account.renew(options);
+    await step(world, `trader ${trader.number} renews`, async () =>
+      submitDirectly(world, await prove(world, trader, making)),
+    );
+  }
+}
+
+/** Seats whose note is in the tree of the present epoch. */
+function presentSeats({ traders, exchange: { state } }: World): readonly Trader[] {
+  return traders.filter(({ account: { status } }) => status.status === "active" && status.epoch === state.epoch);
+}
+
+/** An address that nobody has used. */
+function freshAddress({ steps, chance }: World): Hex {
+  const number = BigInt(steps + 1) * 1_000_000_007n + BigInt(chance.int(2 ** 31)) + 1n;
+  return privateKeyToAddress(`0x${number.toString(16).padStart(64, "0")}`);
+}
