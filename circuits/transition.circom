@@ -12,14 +12,14 @@ include "lib/range.circom";
 // Duties of the contract, without which the theorem says less:
 //   - every public signal is below r before any use, and the nullifier has not been spent;
 //   - `root` is a root of a tree into which only the contract puts leaves: zero notes and newNotes of accepted proofs;
-//   - prices are the contract's own: |price| < 2^80, or the pair (-2^128, 2^128) that only a flat account passes;
+//   - prices are the contract's own: |price| < 2^80, or -2^128 for longs, or 2^128 for shorts, which bars that side;
 //   - |cashDelta| < 2^120; `seat` is 0 or the seat's ownerKey as the action demands; `context` is its own hash.
 //
 // Widths: no sum below wraps modulo r. A position has |p| < 2^31, so a value has |v| < 2^31 * 2^128 = 2^159 and eight
 // of them stay below 2^162. Cash of a note has |cash| < 2^121, by induction: a zero note has 0, and a proven newNote has
 // cash' = equity - (values of the slots not settled). At market prices these values lie within 8 * 2^31 * 2^80 = 2^114.
-// In a slot with flat-only prices any p != 0 has value <= -2^128, and cash + cashDelta + 2^114 < 2^122 cannot lift
-// equity to 0, so p = 0 and value = 0 there. So cash' lies in (-2^114, 2^120 + 2^114) again. Hence the integer
+// On a barred side of a slot any p has value <= -2^128, and cash + cashDelta + 2^114 < 2^122 cannot lift equity to 0,
+// so nobody passes there, and on the other side the value is a market value or 0. So cash' lies in (-2^114, 2^120 + 2^114) again. Hence the integer
 // cash + cashDelta + sum of values is below 2^163 in size, far from r/2, and the field element that is range-checked
 // is that integer. This is why cash needs no range check of its own: a note with a cash out of range would first have to
 // be made by a proof, and no proof makes one. The blindings are free: they decide nothing but the names of notes.

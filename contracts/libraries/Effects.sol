@@ -53,6 +53,7 @@ library Effects {
         uint256 payoutCount;
         uint256 bondDue;
         uint256 applied;
+        bool direct;
         Skip lastSkip;
     }
 
@@ -87,6 +88,7 @@ library Effects {
         Delta[] memory deltas
     ) public returns (Payout[] memory payouts, uint256 bondDue) {
         Outcome memory outcome = _newOutcome(transitions.length);
+        outcome.direct = true;
         for (uint256 i = 0; i < transitions.length; i++) {
             _apply(s, transitions[i], deltas[i], domainSeparator, outcome);
         }
@@ -157,6 +159,8 @@ library Effects {
             outcome.lastSkip = skip;
             emit IClearingHouse.TransitionSkipped(t.nullifier, t.action, skip);
         }
+        // Anybody may send copies of one proof: those that do nothing must not eat up the tree.
+        if (skip != Skip.None && outcome.direct) return;
         uint256 leaf = skip == Skip.None ? t.newNote : 0;
         if (t.action == Action.Sleep) outcome.sleepers[outcome.sleepersCount++] = leaf;
         else if (t.action == Action.Renew) outcome.next[outcome.nextCount++] = leaf;
@@ -219,7 +223,7 @@ library Effects {
         s.epochs[s.epoch].openTickets += uint32(f.tickets.length);
         for (uint256 i = 0; i < f.tickets.length; i++) {
             TicketOpening memory opening = f.tickets[i];
-            bytes32 ticketId = keccak256(abi.encode(t.nullifier, i));
+            bytes32 ticketId = keccak256(abi.encode(t.nullifier, t.newNote, f.slot, i));
             s.tickets[ticketId] = Ticket({
                 sessionKey: opening.sessionKey,
                 epoch: s.epoch,

@@ -19,6 +19,7 @@ import {
   type ClearingTerms,
   type Deployed,
   deployExchange,
+  LOCAL_CHAIN_ID,
   drawFromFaucet,
   type MarketTerms,
 } from "../../src/chain/deploy.ts";
@@ -142,7 +143,7 @@ export class Stage {
         clearingTerms: terms,
         markets,
       });
-      const chain = await connect(url, deployed.clearingHouse);
+      const chain = await connect(url, deployed.clearingHouse, LOCAL_CHAIN_ID);
       const state = await ChainState.follow(chain);
       const operatorSender = senderOf(url, chain.chainId, operatorKey);
       const operator = await Operator.create({ state, sender: operatorSender, verifier });

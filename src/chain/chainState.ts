@@ -1,4 +1,4 @@
-import { type Log, parseEventLogs } from "viem";
+import { parseEventLogs } from "viem";
 import { ACTIONS, type ActionName } from "../protocol/action.ts";
 import type { EpochMarket, Phase } from "../protocol/epoch.ts";
 import { HedgerowError } from "../protocol/errors.ts";
@@ -88,6 +88,7 @@ export class ChainState {
   readonly #places = new Map<bigint, { readonly tree: bigint; readonly index: number }>();
   readonly #markets = new Map<number, readonly EpochMarket[]>();
   #nextBlock: bigint;
+  #cycled = true;
   #syncing: Promise<void> = Promise.resolve();
 
   private constructor(chain: Chain, fromBlock: bigint) {
@@ -141,23 +142,20 @@ export class ChainState {
         const last = this.#nextBlock + BLOCK_RANGE - 1n;
         const toBlock = last < newest ? last : newest;
         const logs = await client.getLogs({ address, fromBlock: this.#nextBlock, toBlock });
-        await this.#apply(logs);
+        for (const event of parseEventLogs({ abi: clearingHouseAbi, logs })) this.#apply(event);
         this.#nextBlock = toBlock + 1n;
       }
-      if (this.epoch === 0) await this.#readClock();
+      // What was recorded stays recorded if this fails; the next sync tries again.
+      if (this.#cycled) await this.#readClock();
     } catch (error) {
       throw refusalOf(error);
     }
   }
 
-  async #apply(logs: Log[]): Promise<void> {
-    let cycled = false;
-    for (const event of parseEventLogs({ abi: clearingHouseAbi, logs })) {
-      this.events.push(event);
-      this.#record(event);
-      cycled ||= event.eventName === "EpochClosed" || event.eventName === "EpochOpened";
-    }
-    if (cycled) await this.#readClock();
+  #apply(event: ClearingEvent): void {
+    this.events.push(event);
+    this.#record(event);
+    this.#cycled ||= event.eventName === "EpochClosed" || event.eventName === "EpochOpened";
   }
 
   async #readClock(): Promise<void> {
@@ -168,6 +166,7 @@ export class ChainState {
     }
     this.epoch = clock.epoch;
     this.phase = clock.phase;
+    this.#cycled = false;
   }
 
   #record(event: ClearingEvent): void {

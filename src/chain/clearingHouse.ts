@@ -72,7 +72,7 @@ export type Chain = {
   readonly chainId: bigint;
   readonly domain: Domain;
   /** Its views, typed. Each may throw what refusalOf makes of it. */
-  readonly house: GetContractReturnType<typeof clearingHouseAbi, Client, Hex>;
+  readonly house: GetContractReturnType<typeof clearingHouseAbi, Client>;
 };
 
 type Client = PublicClient<HttpTransport, ViemChain>;
@@ -92,12 +92,25 @@ export class ChainUnavailable extends HedgerowError {
 
 const POLLING_MS = 25;
 
-/** Opens a clearing house at an address of the chain behind `url`. Throws ChainUnavailable. */
-export async function connect(url: string, address: Hex): Promise<Chain> {
+/** The node serves another chain than the one asked for: what is signed here must not be good there. */
+export class WrongChain extends HedgerowError {
+  constructor(url: string, expected: number, actual: number) {
+    super("WrongChain", `${url} serves chain ${actual}, but chain ${expected} is wanted: use another node`, {
+      expected,
+      actual,
+    });
+  }
+}
+
+/**
+ * Opens a clearing house at an address of chain number `expected` behind `url`. Throws ChainUnavailable, WrongChain.
+ */
+export async function connect(url: string, address: Hex, expected: number): Promise<Chain> {
   const client = publicClientOf(url, 0);
   const id = await client.getChainId().catch((error: unknown) => {
     throw new ChainUnavailable(`asking ${url}`, messageOf(error));
   });
+  if (id !== expected) throw new WrongChain(url, expected, id);
   const publicClient = publicClientOf(url, id);
   return {
     url,
@@ -310,7 +323,7 @@ export function refusalOf(error: unknown): HedgerowError {
     const { errorName, args, abiItem } = decodeErrorResult({ abi: REFUSALS, data });
     const details: Record<string, string | number | bigint | boolean> = {};
     abiItem.inputs.forEach((input, i) => {
-      const value: unknown = args?.[i];
+      const value: unknown = args[i];
       details[input.name] = typeof value === "bigint" || typeof value === "number" ? value : String(value);
     });
     const listed = Object.entries(details).map(([name, value]) => `${name} ${String(value)}`);

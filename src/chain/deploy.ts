@@ -1,5 +1,6 @@
 import { createWalletClient, encodeFunctionData, http } from "viem";
 import { privateKeyToAccount } from "viem/accounts";
+import { HedgerowError } from "../protocol/errors.ts";
 import type { Hex } from "../protocol/keys.ts";
 import { testDollarAbi } from "./abi.ts";
 import { deployWithLibraries, type Libraries } from "./artifacts.ts";
@@ -60,9 +61,25 @@ export type Deployed = {
   readonly gasUsed: bigint;
 };
 
-/** Deploys token (if none is given), registry, libraries and clearing house. Throws DeploymentFailed. */
+/** Number of a local development chain. */
+export const LOCAL_CHAIN_ID = 31_337;
+
+/** The committed key is for development: whoever reads its ceremony can forge proofs (spec THR-14). */
+export class DevelopmentKeyOnly extends HedgerowError {
+  constructor(chainId: number) {
+    super(
+      "DevelopmentKeyOnly",
+      `chain ${chainId} is not a local one, but the proving key in circuits/keys is a development key, with which ` +
+        `anybody can forge proofs: hold a ceremony of your own first`,
+      { chainId },
+    );
+  }
+}
+
+/** Deploys token (if none is given), registry, libraries and clearing house. Throws DeploymentFailed, DevelopmentKeyOnly. */
 export async function deployExchange(plan: DeploymentPlan): Promise<Deployed> {
   const chainId = await publicClientOf(plan.url, 0).getChainId();
+  if (chainId !== LOCAL_CHAIN_ID) throw new DevelopmentKeyOnly(chainId);
   const client = publicClientOf(plan.url, chainId);
   const wallet = createWalletClient({
     account: privateKeyToAccount(plan.deployerKey),

@@ -12,7 +12,7 @@ import {
   submitBatch,
 } from "../chain/clearingHouse.ts";
 import type { ClearingTerms } from "../chain/deploy.ts";
-import { ticketIdOf } from "../protocol/action.ts";
+import { type Action, ticketIdOf } from "../protocol/action.ts";
 import { HedgerowError } from "../protocol/errors.ts";
 import type { Hex } from "../protocol/keys.ts";
 import { cancelHash, orderHash } from "../protocol/order.ts";
@@ -255,7 +255,7 @@ export class Operator {
     const ticketIds: Hex[] = [];
     if (action.name === "openTicket") {
       for (const [index, { sessionKey, cash, position, reduceOnly }] of action.tickets.entries()) {
-        const ticketId = ticketIdOf(nullifier, index);
+        const ticketId = ticketIdOf({ ...transition, slot: action.slot }, index);
         const balance = { cash, position: BigInt(position) };
         const fixed = {
           ticketId,
@@ -504,7 +504,7 @@ export class Operator {
       this.#queue = this.#queue.filter((queued) => queued !== transition);
       const { action, nullifier } = transition;
       if (action.name === "openTicket") {
-        for (const ticketId of idsOf(nullifier, action.tickets.length)) {
+        for (const ticketId of idsOf(transition, action)) {
           const ticket = day.ticket(ticketId);
           ticket.status = "open";
           ticket.openedInBatch = batch.batchNumber;
@@ -526,8 +526,9 @@ export class Operator {
   }
 
   /** Takes back what queueing a transition did to tickets; returns executions that cannot settle for it. */
-  #release(day: TradingDay, { action, nullifier }: ProvenTransition): readonly Execution[] {
-    if (action.name === "openTicket") return day.dropTickets(idsOf(nullifier, action.tickets.length), this.#time);
+  #release(day: TradingDay, transition: ProvenTransition): readonly Execution[] {
+    const { action } = transition;
+    if (action.name === "openTicket") return day.dropTickets(idsOf(transition, action), this.#time);
     if (action.name !== "closeTicket") return [];
     const ticket = day.tickets.get(action.ticketId);
     if (ticket !== undefined) ticket.closing = false;
@@ -540,8 +541,8 @@ export class Operator {
   }
 }
 
-function idsOf(nullifier: bigint, count: number): Hex[] {
-  return Array.from({ length: count }, (_, index) => ticketIdOf(nullifier, index));
+function idsOf(transition: ProvenTransition, { slot, tickets }: Action & { readonly name: "openTicket" }): Hex[] {
+  return tickets.map((_, index) => ticketIdOf({ ...transition, slot }, index));
 }
 
 /** Runs what it is given one after the other, whatever became of the ones before. */

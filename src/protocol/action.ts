@@ -232,10 +232,26 @@ export function contextOf(input: ContextInput): bigint {
   return BigInt(keccak256(encoded)) >> 8n;
 }
 
-/** Identity of ticket number `index` of the transition that spends `nullifier`. */
-export function ticketIdOf(nullifier: bigint, index: number): Hex {
-  return keccak256(encodeAbiParameters([{ type: "uint256" }, { type: "uint256" }], [nullifier, BigInt(index)]));
+/**
+ * Identity of ticket number `index` of an opening (spec TKT-1). It names the new note and the slot, so that an order
+ * signed for an opening that never landed can never come alive on another one.
+ */
+export function ticketIdOf(opening: OpeningIdentity, index: number): Hex {
+  const word = { type: "uint256" } as const;
+  return keccak256(
+    encodeAbiParameters(
+      [word, word, word, word],
+      [opening.nullifier, opening.newNote, BigInt(opening.slot), BigInt(index)],
+    ),
+  );
 }
+
+/** What distinguishes one opening of tickets from every other. */
+export type OpeningIdentity = {
+  readonly nullifier: bigint;
+  readonly newNote: bigint;
+  readonly slot: number | bigint;
+};
 
 const OPEN_TICKET_FIELDS = [
   {

@@ -41,6 +41,18 @@ export function assertCanonical(name: string, value: bigint): void {
   if (value < 0n || value >= FIELD_MODULUS) throw new NonCanonicalField(name, value);
 }
 
+/** A secret that should be a canonical field element is not. The message keeps the value to itself (spec PRI-11). */
+export class NonCanonicalSecret extends HedgerowError {
+  constructor(name: string) {
+    super("NonCanonicalSecret", `${name} is outside [0, r): give the canonical field element`, { name });
+  }
+}
+
+/** assertCanonical for a secret. Throws NonCanonicalSecret. */
+export function assertCanonicalSecret(name: string, secret: bigint): void {
+  if (secret < 0n || secret >= FIELD_MODULUS) throw new NonCanonicalSecret(name);
+}
+
 /** Throws OutOfRange unless |value| < 2^bits. */
 export function assertSigned(name: string, value: bigint, bits: bigint): void {
   const bound = 1n << bits;

@@ -6,7 +6,7 @@ import { bytesToHex, hexToBytes, utf8ToBytes } from "@noble/hashes/utils.js";
 import { generateMnemonic, mnemonicToSeedSync, validateMnemonic } from "@scure/bip39";
 import { wordlist } from "@scure/bip39/wordlists/english.js";
 import { HedgerowError } from "./errors.ts";
-import { assertCanonical, assertUnsigned, FIELD_MODULUS } from "./field.ts";
+import { assertCanonicalSecret, assertUnsigned, FIELD_MODULUS } from "./field.ts";
 import { hash2, hash3, hash4, TAG_CREDIT, TAG_OWNER, TAG_SESSION, TAG_VIEW } from "./hash.ts";
 
 /** 0x-prefixed bytes; the same type as viem's Hex and Address. */
@@ -75,7 +75,7 @@ export function accountKeys(phrase: string, account: bigint | number): AccountKe
 
 /** ownerKey and viewingKey of a spending key. Throws NonCanonicalField. */
 export function keysOfSpendingKey(spendingKey: bigint): AccountKeys {
-  assertCanonical("spendingKey", spendingKey);
+  assertCanonicalSecret("spendingKey", spendingKey);
   return { spendingKey, ownerKey: hash2(TAG_OWNER, spendingKey), viewingKey: hash2(TAG_VIEW, spendingKey) };
 }
 
@@ -84,7 +84,7 @@ export function keysOfSpendingKey(spendingKey: bigint): AccountKeys {
  * It comes from the spending key, so that a holder of the viewing key cannot trade. Throws OutOfRange.
  */
 export function sessionPrivateKey(spendingKey: bigint, noteIndex: bigint | number, i: bigint | number): Hex {
-  assertCanonical("spendingKey", spendingKey);
+  assertCanonicalSecret("spendingKey", spendingKey);
   assertUnsigned("noteIndex", BigInt(noteIndex), INDEX_BITS);
   assertUnsigned("i", BigInt(i), INDEX_BITS);
   return secretScalar(hash4(TAG_SESSION, spendingKey, BigInt(noteIndex), BigInt(i)));
@@ -92,7 +92,7 @@ export function sessionPrivateKey(spendingKey: bigint, noteIndex: bigint | numbe
 
 /** secp256k1 key that turns deposit credit number `index` into a note. Throws OutOfRange. */
 export function creditPrivateKey(spendingKey: bigint, index: bigint | number): Hex {
-  assertCanonical("spendingKey", spendingKey);
+  assertCanonicalSecret("spendingKey", spendingKey);
   assertUnsigned("index", BigInt(index), INDEX_BITS);
   return secretScalar(hash3(TAG_CREDIT, spendingKey, BigInt(index)));
 }

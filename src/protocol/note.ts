@@ -1,5 +1,13 @@
 import { HedgerowError } from "./errors.ts";
-import { assertCanonical, assertSigned, assertUnsigned, CASH_BITS, POSITION_BITS, toField } from "./field.ts";
+import {
+  assertCanonical,
+  assertCanonicalSecret,
+  assertSigned,
+  assertUnsigned,
+  CASH_BITS,
+  POSITION_BITS,
+  toField,
+} from "./field.ts";
 import { hash3, hash9, TAG_BLIND, TAG_NULL } from "./hash.ts";
 
 /** Market slots of a clearing house, hence positions of an account. */
@@ -44,7 +52,7 @@ export function assertAccount(account: Account): void {
  */
 export function noteCommitment(ownerKey: bigint, blinding: bigint, account: Account): bigint {
   assertCanonical("ownerKey", ownerKey);
-  assertCanonical("blinding", blinding);
+  assertCanonicalSecret("blinding", blinding);
   assertAccount(account);
   return hash3(ownerKey, blinding, hash9([account.cash, ...account.positions].map(toField)));
 }
@@ -59,14 +67,14 @@ export function zeroNote(ownerKey: bigint): bigint {
  * use: a repeated note would have a repeated nullifier and be lost. Throws OutOfRange, NonCanonicalField.
  */
 export function blindingOf(viewingKey: bigint, index: bigint | number): bigint {
-  assertCanonical("viewingKey", viewingKey);
+  assertCanonicalSecret("viewingKey", viewingKey);
   assertUnsigned("index", BigInt(index), 64n);
   return hash3(TAG_BLIND, viewingKey, BigInt(index));
 }
 
 /** nullifier = H(TAG_NULL, viewingKey, note). Throws NonCanonicalField. */
 export function nullifierOf(viewingKey: bigint, note: bigint): bigint {
-  assertCanonical("viewingKey", viewingKey);
+  assertCanonicalSecret("viewingKey", viewingKey);
   assertCanonical("note", note);
   return hash3(TAG_NULL, viewingKey, note);
 }

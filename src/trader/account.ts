@@ -126,8 +126,8 @@ export class SlotNotListed extends HedgerowError {
 
 /**
  * A trader's account. It follows the chain (sync) and proves changes; sending them is the caller's part. What it owns
- * is a pure function of its keys and the chain: a transition that never lands, or is skipped, leaves no trace but a
- * used index. Several may be under way at once; they spend the same note, so the chain takes one of them.
+ * is a pure function of its keys and the chain. A transition that never lands, or is skipped, uses an index up, and
+ * whoever saw it knows the nullifier of the note that it did not spend (spec PRI-2). Several may be under way at once; they spend the same note, so the chain takes one of them.
  */
 export class TraderAccount {
   readonly keys: AccountKeys;
@@ -284,7 +284,7 @@ export class TraderAccount {
     const tickets = openings.map((opening, keyIndex): OwnTicket => ({
       ...opening,
       position: BigInt(opening.position),
-      ticketId: ticketIdOf(transition.nullifier, keyIndex),
+      ticketId: ticketIdOf({ ...transition, slot }, keyIndex),
       noteIndex,
       keyIndex,
       epoch: this.chain.epoch,

@@ -67,7 +67,7 @@ export type AccountState = {
   readonly credits: readonly OwnCredit[];
   /** Highest index of a credit key that the chain shows; 0 if there is none. */
   readonly creditIndex: bigint;
-  /** Addresses of the credit keys 1 to creditIndex + INDEX_GAP. */
+  /** Addresses of the credit keys 1 to creditIndex + INDEX_GAP.credit. */
   readonly creditKeys: readonly Hex[];
   /** Fills of the chain that `tickets` already hold. */
   readonly fillsRead: number;
@@ -86,7 +86,7 @@ export class NoteNotRecognised extends HedgerowError {
   constructor(newNote: bigint, index: bigint) {
     super(
       "NoteNotRecognised",
-      `note ${newNote} follows the note of index ${index}, but none of the next ${INDEX_GAP} indices gives it: ` +
+      `note ${newNote} follows the note of index ${index}, but none of the next ${INDEX_GAP.note} indices gives it: ` +
         `was this account used with another program?`,
       { newNote, index },
     );
@@ -167,7 +167,7 @@ function firstNote(keys: AccountKeys, chain: AccountChain, previous: AccountStat
 
 function nextNote(keys: AccountKeys, chain: AccountChain, live: LiveNote, step: Transitioned): LiveNote {
   const account = settled(chain, live, step, changed(live.account, step));
-  for (let index = live.index + 1n; index <= live.index + INDEX_GAP; index++) {
+  for (let index = live.index + 1n; index <= live.index + INDEX_GAP.note; index++) {
     const blinding = blindingOf(keys.viewingKey, index);
     if (noteCommitment(keys.ownerKey, blinding, account) === step.newNote) {
       return liveNote(keys, chain, step.newNote, index, blinding, account);
@@ -213,7 +213,7 @@ const EVERY_SLOT = 0xffn;
 function openedTickets(keys: AccountKeys, chain: AccountChain, step: Transitioned, live: LiveNote): OwnTicket[] {
   const opened: OwnTicket[] = [];
   for (let keyIndex = 0; ; keyIndex++) {
-    const ticket = chain.tickets.get(ticketIdOf(step.nullifier, keyIndex));
+    const ticket = chain.tickets.get(ticketIdOf(step, keyIndex));
     if (ticket === undefined) return opened;
     opened.push({
       ticketId: ticket.ticketId,
@@ -251,13 +251,13 @@ function applyFills(chain: AccountChain, tickets: readonly OwnTicket[], from: nu
 
 // ------------------------------------------------------------------ credits
 
-/** Credits whose key is one of the account's, trying INDEX_GAP keys beyond the last one that the chain shows. */
+/** Credits whose key is one of the account's, trying INDEX_GAP.credit keys beyond the last one that the chain shows. */
 function ownCredits(keys: AccountKeys, chain: AccountChain, previous: AccountState) {
   const byKey = Map.groupBy(chain.credits.values(), (credit) => credit.key.toLowerCase());
   const creditKeys = [...previous.creditKeys];
   const credits: OwnCredit[] = [];
   let creditIndex = 0n;
-  for (let index = 1n; index <= creditIndex + INDEX_GAP; index++) {
+  for (let index = 1n; index <= creditIndex + INDEX_GAP.credit; index++) {
     const place = Number(index) - 1;
     const key = creditKeys[place] ?? addressOf(creditPrivateKey(keys.spendingKey, index));
     creditKeys[place] = key;

@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { privateKeyToAccount } from "viem/accounts";
-import { OutOfRange } from "../../src/protocol/field.ts";
+import { FIELD_MODULUS, NonCanonicalSecret, OutOfRange } from "../../src/protocol/field.ts";
 import { hash2 } from "../../src/protocol/hash.ts";
 import {
   accountKeys,
   addressOf,
   creditPrivateKey,
+  keysOfSpendingKey,
   MalformedSeedPhrase,
   newSeedPhrase,
   parseSeedPhrase,
@@ -79,4 +80,19 @@ test("session and credit keys differ by every index, and their addresses are Eth
   for (const key of keys) assert.equal(addressOf(key), privateKeyToAccount(key).address.toLowerCase());
   assert.throws(() => sessionPrivateKey(spendingKey, -1, 0), OutOfRange);
   assert.throws(() => creditPrivateKey(spendingKey, 2n ** 64n), OutOfRange);
+});
+
+test("an error about a secret names it and never shows it [PRI-11]", () => {
+  const secret = FIELD_MODULUS + 123_456_789n;
+  for (const use of [
+    () => keysOfSpendingKey(secret),
+    () => sessionPrivateKey(secret, 1, 0),
+    () => creditPrivateKey(secret, 1),
+  ]) {
+    assert.throws(use, (error) => {
+      assert.ok(error instanceof NonCanonicalSecret);
+      assert.ok(!`${error.message}${JSON.stringify(error.details)}`.includes(secret.toString()));
+      return true;
+    });
+  }
 });

@@ -367,7 +367,7 @@ function deskOf(x: Exchange, prover: typeof unprovenProver) {
     }));
     const unpaid: Action = { name: "openTicket", slot, relayFee: 0n, tickets };
     const transition = await raw({ ...unpaid, relayFee: relayFeeOf(unpaid, relayFee) });
-    const opened = keys.map((key, i): RawTicket => ({ ticketId: ticketIdOf(transition.nullifier, i), key, slot }));
+    const opened = keys.map((key, i): RawTicket => ({ ticketId: ticketIdOf({ ...transition, slot }, i), key, slot }));
     return { transition, tickets: opened };
   };
 

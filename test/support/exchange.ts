@@ -8,6 +8,7 @@ import {
   type ClearingTerms,
   type Deployed,
   deployExchange,
+  LOCAL_CHAIN_ID,
   drawFromFaucet,
   type MarketTerms,
 } from "../../src/chain/deploy.ts";
@@ -85,7 +86,7 @@ async function exchangeOn(url: string, stop: () => Promise<void>, options: Excha
     clearingTerms,
     markets,
   });
-  const chain = await connect(url, deployed.clearingHouse);
+  const chain = await connect(url, deployed.clearingHouse, LOCAL_CHAIN_ID);
   let state = await ChainState.follow(chain);
 
   // A revert takes transactions back; a new counter of nonces behind the same senders keeps them good.

@@ -17,6 +17,7 @@ import {
   submitTransitions,
 } from "../../src/chain/clearingHouse.ts";
 import { DOLLAR, LEAN_HOG_TERMS, TICK } from "../../src/clearing/leanHogs.ts";
+import { ticketIdOf } from "../../src/protocol/action.ts";
 import { accountKeys, type Hex, newSeedPhrase } from "../../src/protocol/keys.ts";
 import { cancelHash, orderHash } from "../../src/protocol/order.ts";
 import { ProverRefused } from "../../src/prover/prover.ts";
@@ -251,6 +252,18 @@ describe("a trading day", () => {
     );
     await assert.rejects(account.sleep(), ProverRefused);
     assert.equal(journal.highest("note"), 0n);
+  });
+
+  test("two openings under way have tickets of their own, also in one slot: no order fits both [TKT-1, PRI-10]", async () => {
+    const first = await alice.account.openTickets(HOGS, [{ cash: 4_000n * DOLLAR, position: 0n }]);
+    const second = await alice.account.openTickets(HOGS, [{ cash: 4_001n * DOLLAR, position: 0n }]);
+    const [a, b] = [first.tickets[0], second.tickets[0]];
+    assert.ok(a !== undefined && b !== undefined);
+    assert.notEqual(a.ticketId, b.ticketId);
+    assert.notEqual(a.sessionKey, b.sessionKey);
+    const { nullifier, newNote } = first.transition;
+    const elsewhere = ticketIdOf({ nullifier, newNote, slot: 1 }, 0);
+    assert.notEqual(elsewhere, a.ticketId);
   });
 
   test("a ticket that could not pay by itself is refused before it is proven [TKT-3]", async () => {
