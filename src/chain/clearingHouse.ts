@@ -64,6 +64,19 @@ export type RestingQuote = {
   readonly asks: readonly SignedOrder[];
 };
 
+/** Why a batch skips a transition, in the contract's order (spec BAT-10). */
+export const SKIP_REASONS = [
+  "None",
+  "NullifierSpent",
+  "CreditUnavailable",
+  "TicketUnavailable",
+  "SeatUnavailable",
+  "PoolShort",
+  "TreeFull",
+] as const;
+
+export type SkipReason = (typeof SKIP_REASONS)[number];
+
 /** A clearing house on a chain, to read from. */
 export type Chain = {
   readonly url: string;

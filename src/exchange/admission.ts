@@ -10,7 +10,7 @@ import type { Hex } from "../protocol/keys.ts";
 import { zeroNote } from "../protocol/note.ts";
 import { releaseHash } from "../protocol/order.ts";
 import { publicSignals } from "../protocol/statement.ts";
-import { assertSigned } from "./signature.ts";
+import { assertSignedBy } from "./signature.ts";
 import type { TicketView } from "./ticketView.ts";
 
 // What the operator asks of a transition before it promises to post it: all that the contract asks, so that nothing
@@ -291,7 +291,7 @@ async function assertReleased(
   cash: bigint,
   position: bigint,
 ): Promise<void> {
-  await assertSigned(releaseHash(chain.domain, { id, nullifier, newNote, cash, position }), signature, key);
+  await assertSignedBy(releaseHash(chain.domain, { id, nullifier, newNote, cash, position }), signature, key);
 }
 
 function assertRecipient({ chain }: ChainState, { name, to }: Extract<Action, { to: Hex }>): void {

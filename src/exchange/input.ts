@@ -2,10 +2,7 @@ import { z } from "zod";
 import type { SignedOrder } from "../chain/clearingHouse.ts";
 import { HedgerowError } from "../protocol/errors.ts";
 import type { Hex } from "../protocol/keys.ts";
-import type { Cancel } from "../protocol/order.ts";
-
-/** A cancel with the 65-byte signature of its ticket's session key. */
-export type SignedCancel = { readonly cancel: Cancel; readonly signature: Hex };
+import type { SignedCancel } from "../protocol/order.ts";
 
 /** A message of a trader does not have the form of an order or cancel. */
 export class MalformedMessage extends HedgerowError {

@@ -9,13 +9,14 @@ import {
   type RestingQuote,
   type Sender,
   type SignedOrder,
+  SKIP_REASONS,
   submitBatch,
 } from "../chain/clearingHouse.ts";
 import type { ClearingTerms } from "../chain/deploy.ts";
 import { type Action, ticketIdOf } from "../protocol/action.ts";
 import { HedgerowError } from "../protocol/errors.ts";
 import type { Hex } from "../protocol/keys.ts";
-import { cancelHash, orderHash } from "../protocol/order.ts";
+import { cancelHash, orderHash, type SignedCancel } from "../protocol/order.ts";
 import type { Verifier } from "../prover/verifier.ts";
 import {
   admit,
@@ -27,13 +28,13 @@ import {
   WrongPhase,
 } from "./admission.ts";
 import { BATCH_LIMITS, type BatchLimits, batchOf, type BatchPlan, planBatch } from "./batchPlan.ts";
-import { blockClock, type Clock } from "./clock.ts";
-import { parseCancel, parseOrder, type SignedCancel } from "./input.ts";
+import { blockClock, type TimeSource } from "./clock.ts";
+import { parseCancel, parseOrder } from "./input.ts";
 import { ExchangeLog, type LogEntry } from "./log.ts";
 import { ProofQueue } from "./proofQueue.ts";
 import { assertFillsPass, fillsHash, findRefusedTransition } from "./refusedBatch.ts";
 import { type RestedOrder, restedOrders, restingQuotes } from "./restingQuotes.ts";
-import { assertSigned } from "./signature.ts";
+import { assertSignedBy } from "./signature.ts";
 import { ticketView, type TicketView } from "./ticketView.ts";
 import { type Depth, type Execution, TradingDay } from "./tradingDay.ts";
 
@@ -49,7 +50,7 @@ export type OperatorParts = {
   readonly sender: Sender;
   readonly verifier: Verifier;
   /** The newest block's time by default. */
-  readonly clock?: Clock;
+  readonly clock?: TimeSource;
   readonly limits?: BatchLimits;
   /** Gets every log entry in order, before anybody else learns of it. */
   readonly onEntry?: (entry: LogEntry) => void;
@@ -115,16 +116,6 @@ type Attempt = {
   readonly eventsBefore: number;
 };
 
-const SKIPS = [
-  "None",
-  "NullifierSpent",
-  "CreditUnavailable",
-  "TicketUnavailable",
-  "SeatUnavailable",
-  "PoolShort",
-  "TreeFull",
-] as const;
-
 /**
  * The operator of an exchange, in one process: it verifies proofs, accepts, sequences and matches orders, and posts
  * batches. What it has accepted lives in memory only.
@@ -138,7 +129,7 @@ export class Operator {
   readonly #sender: Sender;
   readonly #verifier: Verifier;
   readonly #proofs: ProofQueue;
-  readonly #clock: Clock;
+  readonly #clock: TimeSource;
   readonly #limits: BatchLimits;
   readonly #terms: ClearingTerms;
   readonly #log: ExchangeLog;
@@ -306,7 +297,7 @@ export class Operator {
   async cancelOrder(input: SignedCancel): Promise<readonly LogEntry[]> {
     const { cancel, signature } = parseCancel(input);
     const { sessionKey } = this.#day.ticket(cancel.ticketId);
-    await assertSigned(cancelHash(this.#state.chain.domain, cancel), signature, sessionKey);
+    await assertSignedBy(cancelHash(this.#state.chain.domain, cancel), signature, sessionKey);
     await this.#now();
     return this.#day.cancel(cancel.ticketId, cancel.clientId, this.#time);
   }
@@ -420,7 +411,7 @@ export class Operator {
   async #signedHash({ order, signature }: SignedOrder): Promise<Hex> {
     const { sessionKey } = this.#day.ticket(order.ticketId);
     const hash = orderHash(this.#state.chain.domain, order);
-    await assertSigned(hash, signature, sessionKey);
+    await assertSignedBy(hash, signature, sessionKey);
     return hash;
   }
 
@@ -488,7 +479,7 @@ export class Operator {
     const skips = new Map<bigint, string>();
     for (const event of this.#state.events.slice(eventsBefore)) {
       if (event.eventName !== "TransitionSkipped") continue;
-      skips.set(event.args.nullifier, SKIPS[event.args.reason] ?? `Skip ${event.args.reason}`);
+      skips.set(event.args.nullifier, SKIP_REASONS[event.args.reason] ?? `Skip ${event.args.reason}`);
     }
     day.markSettled(plan.executions.length);
     const applied: ProvenTransition[] = [];
@@ -502,7 +493,7 @@ export class Operator {
       if (!this.#state.transitioned.has(transition.nullifier)) continue;
       applied.push(transition);
       this.#queue = this.#queue.filter((queued) => queued !== transition);
-      const { action, nullifier } = transition;
+      const { action } = transition;
       if (action.name === "openTicket") {
         for (const ticketId of idsOf(transition, action)) {
           const ticket = day.ticket(ticketId);

@@ -26,7 +26,7 @@ const HALF_ORDER = 0x7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681
  * Throws MalformedSignature or WrongSigner unless `required` signed `hash`. As strict as the contract: one bad
  * signature would refuse a whole batch there (spec ORD-12, TKT-7).
  */
-export async function assertSigned(hash: Hex, signature: Hex, required: Hex): Promise<void> {
+export async function assertSignedBy(hash: Hex, signature: Hex, required: Hex): Promise<void> {
   if (!/^0x[0-9a-f]{128}1[bc]$/i.test(signature)) throw new MalformedSignature(signature);
   const s = BigInt(`0x${signature.slice(66, 130)}`);
   if (s > HALF_ORDER) throw new MalformedSignature(signature);

@@ -1,7 +1,7 @@
 import { HedgerowError } from "../protocol/errors.ts";
 import type { Hex } from "../protocol/keys.ts";
 import type { SignedOrder } from "../chain/clearingHouse.ts";
-import { type EpochMarket, priceLimits } from "../protocol/epoch.ts";
+import { type EpochMarket, MarketNotListed, priceLimits } from "../protocol/epoch.ts";
 import { floorDiv } from "../protocol/settlementPrice.ts";
 import type { Trade } from "../protocol/ticket.ts";
 import type { Side } from "../protocol/order.ts";
@@ -56,13 +56,6 @@ export class MarketClosed extends HedgerowError {
       time,
       closingTime,
     });
-  }
-}
-
-/** The slot has no contract in this epoch. */
-export class MarketNotListed extends HedgerowError {
-  constructor(slot: number) {
-    super("MarketNotListed", `slot ${slot} has no contract in this epoch: choose a listed market`, { slot });
   }
 }
 
@@ -174,7 +167,7 @@ export class TradingDay {
   /** A listed market of the day. Throws MarketNotListed. */
   market(slot: number): EpochMarket {
     const market = this.markets[slot];
-    if (market?.listed !== true) throw new MarketNotListed(slot);
+    if (market?.listed !== true) throw new MarketNotListed(slot, this.times.epoch);
     return market;
   }
 
@@ -418,7 +411,7 @@ export class TradingDay {
     const entries = apply(this.#book(slot), this.#log.takeSeq(), command);
     return entries.map((entry) => {
       const price = "priceTicks" in entry ? fromTicks(entry.priceTicks, tick) : 0n;
-      const subject = entry.kind === "executed" ? this.#live.get(entry.taker) : this.#live.get(entryOrder(entry));
+      const subject = this.#live.get(entry.kind === "executed" ? entry.taker : entry.orderId);
       const incoming = entry.kind === "accepted" || entry.kind === "replaced" || entry.kind === "rejected";
       const orderHash = incoming ? order.hash : (subject?.hash ?? order.hash);
       const makerHash = entry.kind === "executed" ? this.#expectLive(entry.maker).hash : ZERO_HASH;
@@ -515,7 +508,7 @@ export class TradingDay {
 
   #book(slot: number): Book {
     const book = this.#books.get(slot);
-    if (book === undefined) throw new MarketNotListed(slot);
+    if (book === undefined) throw new MarketNotListed(slot, this.times.epoch);
     return book;
   }
 }
@@ -548,8 +541,4 @@ function accepted(entries: readonly LogEntry[]): readonly LogEntry[] {
   const [first] = entries;
   if (first?.entry.kind === "rejected") throw first.entry.error;
   return entries;
-}
-
-function entryOrder(entry: Exclude<Entry, Executed>): OrderId {
-  return entry.orderId;
 }

@@ -1,4 +1,5 @@
 import { type Action, isReduceOnly } from "./action.ts";
+import { HedgerowError } from "./errors.ts";
 import { BIG } from "./field.ts";
 import type { Hex } from "./keys.ts";
 import { SLOTS } from "./note.ts";
@@ -31,6 +32,13 @@ export type EpochMarket = {
 
 /** The eight slots of an epoch. */
 export type EpochMarkets = readonly EpochMarket[];
+
+/** A slot holds no contract in an epoch. */
+export class MarketNotListed extends HedgerowError {
+  constructor(slot: number, epoch: number) {
+    super("MarketNotListed", `slot ${slot} holds no contract in epoch ${epoch}: name a listed market`, { slot, epoch });
+  }
+}
 
 /** Lowest and highest price of a market's trading day. */
 export function priceLimits(market: EpochMarket): { readonly down: bigint; readonly up: bigint } {

@@ -45,6 +45,9 @@ export type Release = {
  */
 export type Cancel = { readonly ticketId: Hex; readonly clientId: bigint };
 
+/** A cancel with the 65-byte signature of its ticket's session key. */
+export type SignedCancel = { readonly cancel: Cancel; readonly signature: Hex };
+
 /** The contract's codes for side and time in force. */
 export const SIDE_CODE: Readonly<Record<Side, number>> = { buy: 0, sell: 1 };
 export const TIME_IN_FORCE_CODE: Readonly<Record<TimeInForce, number>> = { GTC: 0, IOC: 1, FOK: 2 };

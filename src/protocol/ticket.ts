@@ -12,6 +12,9 @@ export type Trade = { readonly side: Side; readonly price: bigint; readonly quan
 /** A resting order's claim on a ticket. */
 export type RestingOrder = { readonly side: Side; readonly limitPrice: bigint; readonly remaining: bigint };
 
+/** Most tickets that one transition opens (spec TKT-9). */
+export const MOST_TICKETS = 8;
+
 /** After a trade the ticket could not pay at the worst price of its band. */
 export class TicketBelowMargin extends HedgerowError {
   constructor(equity: bigint, band: "initialMargin" | "maintenanceMargin") {

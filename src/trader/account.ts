@@ -2,12 +2,12 @@ import type { ChainState } from "../chain/chainState.ts";
 import type { ProvenTransition, SignedOrder } from "../chain/clearingHouse.ts";
 import { contextNow, valuationNow } from "../chain/statement.ts";
 import { type Action, type ActionName, changeOf, showsSeat, ticketIdOf } from "../protocol/action.ts";
-import { bandValuation, defaultValuation, type EpochMarket, equityInBand } from "../protocol/epoch.ts";
+import { bandValuation, defaultValuation, type EpochMarket, equityInBand, MarketNotListed } from "../protocol/epoch.ts";
 import { HedgerowError } from "../protocol/errors.ts";
 import { type AccountKeys, addressOf, creditPrivateKey, type Hex, sessionPrivateKey } from "../protocol/keys.ts";
 import { type Account, blindingOf, EMPTY_ACCOUNT } from "../protocol/note.ts";
-import { signRelease } from "../protocol/order.ts";
-import { cashFor, type TicketBalance, TicketBelowMargin, type Trade } from "../protocol/ticket.ts";
+import { signRelease, type SignedCancel } from "../protocol/order.ts";
+import { cashFor, MOST_TICKETS, type TicketBalance, TicketBelowMargin, type Trade } from "../protocol/ticket.ts";
 import { buildWitness, draftTransition, type TransitionDraft } from "../protocol/transition.ts";
 import { equity, type Valuation } from "../protocol/valuation.ts";
 import { type Prover, ProverRefused } from "../prover/prover.ts";
@@ -22,14 +22,7 @@ import {
   seatStatus,
 } from "./accountState.ts";
 import { type IndexJournal, memoryJournal, nextIndex } from "./journal.ts";
-import {
-  type OrderChanges,
-  type OrderTerms,
-  signCancelOf,
-  type SignedCancel,
-  signNewOrder,
-  signReplacement,
-} from "./orders.ts";
+import { type OrderChanges, type OrderTerms, signCancelOf, signNewOrder, signReplacement } from "./orders.ts";
 
 /** How a transition goes to the chain: in the operator's batch, for the relay fee, or directly by anybody. */
 export type SubmitOptions = { readonly relayed?: boolean };
@@ -114,13 +107,6 @@ export class NothingCarried extends HedgerowError {
         `and no more than its initial margin: use reducingTicket`,
       { cash, position },
     );
-  }
-}
-
-/** A slot holds no contract in the present epoch. */
-export class SlotNotListed extends HedgerowError {
-  constructor(slot: number, epoch: number) {
-    super("SlotNotListed", `slot ${slot} holds no contract in epoch ${epoch}: name a listed market`, { slot, epoch });
   }
 }
 
@@ -221,19 +207,19 @@ export class TraderAccount {
     return most < MOST_CONTRACTS ? most : MOST_CONTRACTS;
   }
 
-  /** Terms of a slot in the present epoch. Throws SlotNotListed. */
+  /** Terms of a slot in the present epoch. Throws MarketNotListed. */
   market(slot: number): EpochMarket {
     const market = this.chain.markets(this.chain.epoch)[slot];
-    if (market?.listed !== true) throw new SlotNotListed(slot, this.chain.epoch);
+    if (market?.listed !== true) throw new MarketNotListed(slot, this.chain.epoch);
     return market;
   }
 
-  /** The least ticket on which an order can be accepted, with `carried` contracts of the note. Throws SlotNotListed. */
+  /** The least ticket on which an order can be accepted, with `carried` contracts of the note. Throws MarketNotListed. */
   ticketFor(slot: number, trade: Trade, carried = 0n): TicketSpec {
     return { cash: cashFor(this.market(slot), trade, carried), position: carried };
   }
 
-  /** The least ticket that carries contracts of the note to be reduced, at the maintenance band. Throws SlotNotListed. */
+  /** The least ticket that carries contracts of the note to be reduced, at the maintenance band. Throws MarketNotListed. */
   reducingTicket(slot: number, carried: bigint): TicketSpec {
     const { centre, maintenanceMargin } = this.market(slot);
     return { cash: -equityInBand(0n, carried, centre, maintenanceMargin), position: carried, reduceOnly: true };
@@ -265,7 +251,7 @@ export class TraderAccount {
    * Opens one to eight tickets in a slot, for the relay fee once per ticket. If all are reduce-only they are checked at
    * the maintenance band and must carry what the note holds. Tickets of one transition are publicly linked to each
    * other, and each must be solvent by itself (spec TKT-3, TKT-12, TKT-14).
-   * Throws WrongSeatStatus, SlotNotListed, WrongTicketCount, TicketBelowMargin, NothingCarried, ProverRefused.
+   * Throws WrongSeatStatus, MarketNotListed, WrongTicketCount, TicketBelowMargin, NothingCarried, ProverRefused.
    */
   async openTickets(slot: number, specs: readonly TicketSpec[], options?: SubmitOptions): Promise<OpenedTickets> {
     const live = this.#liveNote("openTicket", "active");
@@ -488,4 +474,3 @@ type ReleaseBy = {
 };
 
 const MOST_CONTRACTS = (1n << 31n) - 1n;
-const MOST_TICKETS = 8;

@@ -7,6 +7,7 @@ import {
   type Domain,
   type Order,
   type Side,
+  type SignedCancel,
   signCancel,
   signOrder,
   type TimeInForce,
@@ -26,9 +27,6 @@ export type OrderTerms = {
 
 /** What a replacement may change: an order keeps its side. */
 export type OrderChanges = Partial<Omit<OrderTerms, "side">>;
-
-/** A cancel with the signature of the ticket's session key. */
-export type SignedCancel = { readonly cancel: Cancel; readonly signature: Hex };
 
 /** An order was replaced 255 times. */
 export class TooManyRevisions extends HedgerowError {

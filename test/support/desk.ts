@@ -19,6 +19,8 @@ import {
   type RestingQuote,
   type Sender,
   type SignedOrder,
+  SKIP_REASONS,
+  type SkipReason,
   submitBatch,
   submitTransitions,
   transitionMessage,
@@ -37,19 +39,6 @@ import { NO_PROOF, unprovenProver } from "./unprovenExchange.ts";
 
 /** Later than any test. */
 export const NEVER = 4_000_000_000n;
-
-/** Why a transition had no effect, in the contract's order. */
-export const SKIPS = [
-  "None",
-  "NullifierSpent",
-  "CreditUnavailable",
-  "TicketUnavailable",
-  "SeatUnavailable",
-  "PoolShort",
-  "TreeFull",
-] as const;
-
-export type SkipReason = (typeof SKIPS)[number];
 
 /** A trader with an account that follows the chain. A rollback replaces the account. */
 export type Trader = { account: TraderAccount; readonly sender: Sender };
@@ -95,7 +84,7 @@ export function only<T>(list: readonly T[]): T {
 /** Reasons for which transitions of a call were skipped, in order. */
 export function skipsOf(receipt: TransactionReceipt): readonly SkipReason[] {
   const events = parseEventLogs({ abi: clearingHouseAbi, logs: receipt.logs, eventName: "TransitionSkipped" });
-  return events.map(({ args }) => SKIPS[args.reason] ?? "None");
+  return events.map(({ args }) => SKIP_REASONS[args.reason] ?? "None");
 }
 
 /** A tree without notes has the same root before and after it was first used. */
