@@ -334,6 +334,8 @@ export async function stepAside(world: World): Promise<void> {
       return new Map([[trader, amount]]);
     });
   } else if (choice < 65) {
+    // The delay would end part A of the window.
+    if (state.phase === "window") return;
     await step(world, "a refund", async () => {
       const trader = chance.pick(traders.filter(({ account }) => account.state.credits.length > 0));
       const credit = trader?.account.state.credits[0];

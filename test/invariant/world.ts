@@ -237,6 +237,7 @@ export function bookDefaults(world: World, receipt: TransactionReceipt): void {
     count(world, "dropped out");
     world.residual = together(world.residual, closeOut(account.account, markets).residual);
   }
+  if (markets.some(({ expired }) => expired)) count(world, "expired");
   world.residual = expire(world.residual, markets);
   for (const { args } of parseEventLogs({ abi: clearingHouseAbi, logs: receipt.logs, eventName: "WaterfallStep" })) {
     count(world, "gap");
