@@ -25,7 +25,8 @@ import {
 } from "../../src/chain/deploy.ts";
 import { type LocalNode, startLocalNode } from "../../src/chain/localNode.ts";
 import { Progress } from "../../src/cli/terminal.ts";
-import { Operator, type PostedBatch } from "../../src/exchange/operator.ts";
+import { Operator } from "../../src/exchange/operator.ts";
+import type { PostedBatch } from "../../src/exchange/posting.ts";
 import { HedgerowError } from "../../src/protocol/errors.ts";
 import { accountKeys, type Hex, newSeedPhrase } from "../../src/protocol/keys.ts";
 import type { Account } from "../../src/protocol/note.ts";

@@ -13,6 +13,7 @@ import {
   type HttpTransport,
   parseEventLogs,
   type PublicClient,
+  RpcRequestError,
   signatureToCompactSignature,
   parseSignature,
   type TransactionReceipt,
@@ -103,7 +104,17 @@ export class ChainUnavailable extends HedgerowError {
   }
 }
 
+/** The node is there, but cannot run a call: it does not encode, is too large, takes too much gas, or lacks ether. */
+export class CallImpossible extends HedgerowError {
+  constructor(reason: string) {
+    super("CallImpossible", `the node cannot run the call: ${reason}; send less at once, and look at the ether`);
+  }
+}
+
 const POLLING_MS = 25;
+
+/** The most gas that a transaction may have (EIP-7825). */
+const GAS_CAP = 1n << 24n;
 
 /** The node serves another chain than the one asked for: what is signed here must not be good there. */
 export class WrongChain extends HedgerowError {
@@ -251,21 +262,40 @@ export type Batch = {
   readonly logHead: Hex;
 };
 
-/** Posts a batch. Throws ContractRefused when it is refused whole; skipped transitions show in its events. */
-export async function submitBatch(chain: Chain, operator: Sender, batch: Batch): Promise<TransactionReceipt> {
-  const data = encodeFunctionData({
-    abi: clearingHouseAbi,
-    functionName: "submitBatch",
-    args: [
-      batch.batchNumber,
-      batch.transitions.map(transitionMessage),
-      batch.transitions.map((transition) => transition.proof),
-      batch.orders.map(signedOrderMessage),
-      batch.fills,
-      batch.logHead,
-    ],
-  });
-  return transact(chain, operator, data);
+/**
+ * Posts a batch; skipped transitions show in its events. `onSend` is called when the node has found that it would pass,
+ * just before it is handed over: from then on it may land, whatever this throws. Throws ContractRefused when it is
+ * refused whole, CallImpossible or ChainUnavailable.
+ */
+export async function submitBatch(
+  chain: Chain,
+  operator: Sender,
+  batch: Batch,
+  onSend: () => void = () => undefined,
+): Promise<TransactionReceipt> {
+  return transact(chain, operator, encodeBatch(batch), chain.address, onSend);
+}
+
+/** Asks what the contract would say to a batch now: nothing if it would pass. Throws what submitBatch throws. */
+export async function tryBatch(chain: Chain, operator: Sender, batch: Batch): Promise<void> {
+  const data = encodeBatch(batch);
+  try {
+    await chain.client.call({ account: operator.address, to: chain.address, data });
+  } catch (error) {
+    throw refusalOf(error);
+  }
+}
+
+/** The call that posts a batch. Throws CallImpossible. */
+export function encodeBatch({ batchNumber, transitions, orders, fills, logHead }: Batch): Hex {
+  try {
+    const proofs = transitions.map(({ proof }) => proof);
+    const messages = [transitions.map(transitionMessage), proofs, orders.map(signedOrderMessage)] as const;
+    const args = [batchNumber, ...messages, fills, logHead] as const;
+    return encodeFunctionData({ abi: clearingHouseAbi, functionName: "submitBatch", args });
+  } catch (error) {
+    throw new CallImpossible(messageOf(error));
+  }
 }
 
 /** Ends Trading: the operator from closingTime on, anybody after settleGrace (without quotes). */
@@ -312,10 +342,20 @@ export function signedOrderMessage({ order, signature }: SignedOrder) {
 }
 
 /** Sends data, waits until it is mined, and throws what the contract said if it refused. */
-async function transact(chain: Chain, sender: Sender, data: Hex, to: Hex = chain.address): Promise<TransactionReceipt> {
+async function transact(
+  chain: Chain,
+  sender: Sender,
+  data: Hex,
+  to: Hex = chain.address,
+  onSend: () => void = () => undefined,
+): Promise<TransactionReceipt> {
   try {
-    const gas = await chain.client.estimateGas({ account: sender.address, to, data });
-    const hash = await sender.wallet.sendTransaction({ to, data, gas: gas + gas / 10n });
+    const estimate = await chain.client.estimateGas({ account: sender.address, to, data });
+    if (estimate > GAS_CAP) throw new CallImpossible(`it takes ${estimate} gas, more than ${GAS_CAP}`);
+    const roomy = estimate + estimate / 10n;
+    const gas = roomy < GAS_CAP ? roomy : GAS_CAP;
+    onSend();
+    const hash = await sender.wallet.sendTransaction({ to, data, gas });
     const receipt = await chain.client.waitForTransactionReceipt({ hash });
     if (receipt.status === "success") return receipt;
     throw new ChainUnavailable("a transaction", `it was reverted in block ${receipt.blockNumber}`);
@@ -331,7 +371,10 @@ const REFUSALS = [...clearingHouseAbi, ...testDollarAbi];
 export function refusalOf(error: unknown): HedgerowError {
   if (error instanceof HedgerowError) return error;
   const data = revertData(error);
-  if (data === undefined) return new ChainUnavailable("a call", messageOf(error));
+  if (data === undefined) {
+    const answered = error instanceof BaseError && error.walk((cause) => cause instanceof RpcRequestError) !== null;
+    return answered ? new CallImpossible(messageOf(error)) : new ChainUnavailable("a call", messageOf(error));
+  }
   try {
     const { errorName, args, abiItem } = decodeErrorResult({ abi: REFUSALS, data });
     const details: Record<string, string | number | bigint | boolean> = {};

@@ -23,6 +23,16 @@ export const GAS = {
   order: 35_000n,
 } as const;
 
+/** How fast executions can be brought on chain, on a cautious estimate. */
+export type PostingPace = { readonly fillsPerBatch: number; readonly secondsPerBatch: number };
+
+export const POSTING_PACE: PostingPace = { fillsPerBatch: 100, secondsPerBatch: 12 };
+
+/** The most executions that can be posted in `seconds` (spec ORD-13). */
+export function mostPostable({ fillsPerBatch, secondsPerBatch }: PostingPace, seconds: bigint): number {
+  return seconds <= 0n ? 0 : Math.floor(Number(seconds) / secondsPerBatch) * fillsPerBatch;
+}
+
 /** What goes into the next batch. Leaving transitions come after the fills of the tickets they close. */
 export type BatchPlan = {
   readonly entering: readonly ProvenTransition[];
@@ -33,7 +43,9 @@ export type BatchPlan = {
 /**
  * The next batch from what waits, or undefined if nothing does: entering transitions; the longest run of executions
  * whose tickets are mined, since fills may name only tickets of earlier batches (spec TKT-8), and leaving transitions
- * unless an execution that is left behind names their ticket. All within the limits, in order of arrival.
+ * unless an execution that is left behind names their ticket. All within the limits, in order of arrival. Where
+ * executions could go, entering transitions leave them half of the gas, or as much more as the first ones need in one
+ * piece: no flood of openings may keep fills off the chain.
  */
 export function planBatch(
   queue: readonly ProvenTransition[],
@@ -43,11 +55,11 @@ export function planBatch(
 ): BatchPlan | undefined {
   let gas = GAS.batch;
   let room = limits.transitions;
-  const take = (transitions: readonly ProvenTransition[]): ProvenTransition[] => {
+  const take = (transitions: readonly ProvenTransition[], most: bigint): ProvenTransition[] => {
     const taken: ProvenTransition[] = [];
     for (const transition of transitions) {
       const cost = transitionGas(transition);
-      if (room === 0 || gas + cost > limits.gas) break;
+      if (room === 0 || gas + cost > most) break;
       room -= 1;
       gas += cost;
       taken.push(transition);
@@ -55,16 +67,25 @@ export function planBatch(
     return taken;
   };
 
-  const entering = take(queue.filter(({ action }) => isEntering(action.name)));
+  const canSettle = (run: readonly Execution[]): boolean =>
+    run.every(({ maker, taker }) => isMined(maker.order.ticketId) && isMined(taker.order.ticketId));
   const orders = new Set<SignedOrder>();
+  const runGas = (run: readonly Execution[]): bigint =>
+    GAS.fill * BigInt(run.length) +
+    GAS.order * BigInt([...new Set(ordersOf(run))].filter((order) => !orders.has(order)).length);
+
+  const [first] = runsOf(executions);
+  const reserved = first !== undefined && canSettle(first) ? larger(limits.gas / 2n, runGas(first)) : 0n;
+  const entering = take(
+    queue.filter(({ action }) => isEntering(action.name)),
+    limits.gas - reserved,
+  );
   let fills = 0;
   for (const run of runsOf(executions)) {
-    if (!run.every(({ maker, taker }) => isMined(maker.order.ticketId) && isMined(taker.order.ticketId))) break;
-    const fresh = new Set(run.flatMap(({ maker, taker }) => [maker, taker]).filter((order) => !orders.has(order)));
-    const cost = GAS.fill * BigInt(run.length) + GAS.order * BigInt(fresh.size);
-    if (gas + cost > limits.gas) break;
+    const cost = runGas(run);
+    if (!canSettle(run) || gas + cost > limits.gas) break;
     gas += cost;
-    for (const order of fresh) orders.add(order);
+    for (const order of ordersOf(run)) orders.add(order);
     fills += run.length;
   }
   const later = new Set(
@@ -74,6 +95,7 @@ export function planBatch(
     queue.filter(
       ({ action }) => !isEntering(action.name) && !(action.name === "closeTicket" && later.has(action.ticketId)),
     ),
+    limits.gas,
   );
   if (entering.length + fills + leaving.length === 0) return undefined;
   return { entering, executions: executions.slice(0, fills), leaving };
@@ -118,6 +140,14 @@ function* runsOf(executions: readonly Execution[]): Generator<readonly Execution
     run.push(execution);
   }
   if (run.length > 0) yield run;
+}
+
+function ordersOf(run: readonly Execution[]): readonly SignedOrder[] {
+  return run.flatMap(({ maker, taker }) => [maker, taker]);
+}
+
+function larger(a: bigint, b: bigint): bigint {
+  return a > b ? a : b;
 }
 
 function transitionGas({ action }: ProvenTransition): bigint {

@@ -1,10 +1,15 @@
+import { isAddress } from "viem";
 import { z } from "zod";
-import type { SignedOrder } from "../chain/clearingHouse.ts";
+import type { ProvenTransition, SignedOrder } from "../chain/clearingHouse.ts";
+import type { ActionName } from "../protocol/action.ts";
 import { HedgerowError } from "../protocol/errors.ts";
+import { FIELD_MODULUS } from "../protocol/field.ts";
 import type { Hex } from "../protocol/keys.ts";
+import { SLOTS } from "../protocol/note.ts";
 import type { SignedCancel } from "../protocol/order.ts";
+import { MOST_TICKETS } from "../protocol/ticket.ts";
 
-/** A message of a trader does not have the form of an order or cancel. */
+/** A message of a trader does not have the form of an order, cancel or transition. */
 export class MalformedMessage extends HedgerowError {
   constructor(what: string, field: string, rule: string) {
     super("MalformedMessage", `${what}: ${field || "the message"} is wrong: ${rule}`, { what, field });
@@ -17,10 +22,12 @@ const hex = (bytes: number) =>
     `expected ${bytes} bytes in lower-case hex`,
   );
 const signature = z.custom<Hex>((value) => typeof value === "string" && value.startsWith("0x"), "expected hex");
-const uint64 = z
-  .bigint()
-  .min(0n)
-  .max((1n << 64n) - 1n);
+const uint = (bits: bigint) =>
+  z
+    .bigint()
+    .min(0n)
+    .max((1n << bits) - 1n);
+const uint64 = uint(64n);
 
 // Price and quantity are left to the rules of the market, which name them better.
 const orderSchema = z.strictObject({
@@ -38,6 +45,81 @@ const orderSchema = z.strictObject({
   signature,
 });
 const cancelSchema = z.strictObject({ cancel: z.strictObject({ ticketId: hex(32), clientId: uint64 }), signature });
+
+// Ranges are those of the contract's ABI types: what passes can be encoded and has a bounded size.
+const uint128 = uint(128n);
+const uint256 = uint(256n);
+const fieldElement = z
+  .bigint()
+  .min(0n)
+  .max(FIELD_MODULUS - 1n);
+const ticketCash = z
+  .bigint()
+  .min(-(1n << 119n))
+  .max((1n << 119n) - 1n);
+const position = z
+  .int()
+  .min(1 - 2 ** 31)
+  .max(2 ** 31 - 1);
+const slot = z
+  .int()
+  .min(0)
+  .max(SLOTS - 1);
+const epoch = z
+  .int()
+  .min(0)
+  .max(2 ** 32 - 1);
+const address = z.custom<Hex>(
+  (value) => typeof value === "string" && isAddress(value),
+  "expected an address, in lower case or with its checksum",
+);
+const relayFee = uint128;
+const ticketSchema = z.strictObject({ sessionKey: address, cash: ticketCash, position, reduceOnly: z.boolean() });
+const actionSchema = z.discriminatedUnion("name", [
+  z.strictObject({ name: z.literal("fund"), creditId: uint256, amount: uint128, relayFee }),
+  z.strictObject({
+    name: z.literal("openTicket"),
+    slot,
+    relayFee,
+    tickets: z.array(ticketSchema).min(1).max(MOST_TICKETS),
+  }),
+  z.strictObject({ name: z.literal("wake") }),
+  z.strictObject({ name: z.literal("rejoin"), defaultEpoch: epoch, flat: z.boolean() }),
+  z.strictObject({ name: z.literal("closeTicket"), ticketId: hex(32), slot, cash: ticketCash, position, relayFee }),
+  z.strictObject({ name: z.literal("claimTicket"), ticketId: hex(32), claim: uint128, relayFee }),
+  z.strictObject({ name: z.literal("withdraw"), to: address, amount: uint128, relayFee }),
+  z.strictObject({ name: z.literal("renew"), relayFee }),
+  z.strictObject({ name: z.literal("sleep"), relayFee }),
+  z.strictObject({
+    name: z.literal("exit"),
+    defaultEpoch: epoch,
+    flat: z.boolean(),
+    to: address,
+    equity: uint128,
+  }),
+  z.strictObject({ name: z.literal("closeSeat"), asleep: z.boolean(), to: address, relayFee }),
+]);
+const pair = z.tuple([uint256, uint256]);
+const RELEASING: ReadonlySet<ActionName> = new Set<ActionName>(["fund", "closeTicket", "claimTicket"]);
+const transitionSchema = z
+  .strictObject({
+    action: actionSchema,
+    root: fieldElement,
+    nullifier: fieldElement,
+    newNote: fieldElement,
+    seat: fieldElement,
+    signature: z.union([z.literal("0x"), hex(65)], "expected 65 bytes in lower-case hex, or 0x"),
+    proof: z.strictObject({ a: pair, b: z.tuple([pair, pair]), c: pair }),
+  })
+  .refine(({ action, signature }) => (signature !== "0x") === RELEASING.has(action.name), {
+    path: ["signature"],
+    error: "fund, closeTicket and claimTicket carry the 65 bytes of a release, all others 0x",
+  });
+
+/** A transition as somebody sent it: every field in the range that its ABI type has. Throws MalformedMessage. */
+export function parseTransition(input: unknown): ProvenTransition {
+  return parse("transition", transitionSchema, input);
+}
 
 /** An order as somebody sent it. Throws MalformedMessage. */
 export function parseOrder(input: unknown): SignedOrder {

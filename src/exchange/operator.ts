@@ -1,7 +1,7 @@
 import type { TransactionReceipt } from "viem";
 import type { ChainState } from "../chain/chainState.ts";
 import {
-  type Batch,
+  CallImpossible,
   closeEpoch,
   ContractRefused,
   type ProvenTransition,
@@ -9,49 +9,44 @@ import {
   type RestingQuote,
   type Sender,
   type SignedOrder,
-  SKIP_REASONS,
-  submitBatch,
 } from "../chain/clearingHouse.ts";
 import type { ClearingTerms } from "../chain/deploy.ts";
-import { type Action, ticketIdOf } from "../protocol/action.ts";
+import { ticketIdOf } from "../protocol/action.ts";
 import { HedgerowError } from "../protocol/errors.ts";
 import type { Hex } from "../protocol/keys.ts";
 import { cancelHash, orderHash, type SignedCancel } from "../protocol/order.ts";
-import type { Verifier } from "../prover/verifier.ts";
 import {
   admit,
   assertUnchanged,
   CreditUnavailable,
+  InvalidTransition,
   NullifierTaken,
   ProofRefused,
   SeatUnavailable,
   WrongPhase,
 } from "./admission.ts";
-import { BATCH_LIMITS, type BatchLimits, batchOf, type BatchPlan, planBatch } from "./batchPlan.ts";
+import { BATCH_LIMITS, type BatchLimits, mostPostable, POSTING_PACE, type PostingPace } from "./batchPlan.ts";
 import { blockClock, type TimeSource } from "./clock.ts";
-import { parseCancel, parseOrder } from "./input.ts";
+import { parseCancel, parseOrder, parseTransition } from "./input.ts";
 import { ExchangeLog, type LogEntry } from "./log.ts";
-import { ProofQueue } from "./proofQueue.ts";
-import { assertFillsPass, fillsHash, findRefusedTransition } from "./refusedBatch.ts";
+import { type Loss, type PostedBatch, Posting } from "./posting.ts";
+import { type ProofCheck, ProofQueue } from "./proofQueue.ts";
 import { type RestedOrder, restedOrders, restingQuotes } from "./restingQuotes.ts";
+import { serial } from "./serial.ts";
 import { assertSignedBy } from "./signature.ts";
 import { ticketView, type TicketView } from "./ticketView.ts";
 import { type Depth, type Execution, TradingDay } from "./tradingDay.ts";
-
-/** Something the operator had taken and could not bring on chain, and why: a Skip of the contract, or an error code. */
-export type Loss =
-  | { readonly kind: "transition"; readonly transition: ProvenTransition; readonly reason: string }
-  | { readonly kind: "execution"; readonly execution: Execution; readonly reason: string };
 
 /** What an operator works with. It owns none of it. */
 export type OperatorParts = {
   readonly state: ChainState;
   /** The operator's own account. */
   readonly sender: Sender;
-  readonly verifier: Verifier;
+  readonly verifier: ProofCheck;
   /** The newest block's time by default. */
   readonly clock?: TimeSource;
   readonly limits?: BatchLimits;
+  readonly pace?: PostingPace;
   /** Gets every log entry in order, before anybody else learns of it. */
   readonly onEntry?: (entry: LogEntry) => void;
   /** Gets every loss, also those of a batch's answer. */
@@ -61,20 +56,13 @@ export type OperatorParts = {
 /** A transition that waits for a batch, with the tickets that it opens. */
 export type QueuedTransition = { readonly nullifier: bigint; readonly ticketIds: readonly Hex[] };
 
-/** A batch that is on chain. */
-export type PostedBatch = {
-  readonly batchNumber: number;
-  /** Absent where the batch was found on chain after its answer had been lost. */
-  readonly receipt: TransactionReceipt | undefined;
-  readonly applied: readonly ProvenTransition[];
-  readonly fills: number;
-  readonly losses: readonly Loss[];
-};
-
 /** A day that is closed. */
 export type ClosedDay = {
   readonly batches: readonly PostedBatch[];
+  /** What was attested. */
   readonly quotes: readonly RestingQuote[];
+  /** Why the contract refused quotes, if it did: the day was closed without them. */
+  readonly quotesRefused: HedgerowError | undefined;
   readonly receipt: TransactionReceipt;
 };
 
@@ -88,33 +76,33 @@ export class TooEarly extends HedgerowError {
   }
 }
 
+/** The day is being closed: transitions wait for the settlement window. */
+export class DayEnding extends HedgerowError {
+  constructor(epoch: number) {
+    super("DayEnding", `epoch ${epoch} is being closed: send the transition in the settlement window`, { epoch });
+  }
+}
+
+/** More executions wait than the operator can be sure to bring on chain before the epoch may be closed (spec ORD-13). */
+export class Backlog extends HedgerowError {
+  constructor(waiting: number, most: number) {
+    super(
+      "Backlog",
+      `${waiting} executions wait, but at most ${most} can be posted in the time left: try again later`,
+      {
+        waiting,
+        most,
+      },
+    );
+  }
+}
+
 /** The day is closed already. */
 export class DayClosed extends HedgerowError {
   constructor(epoch: number) {
     super("DayClosed", `epoch ${epoch} is closed already: open the next one`, { epoch });
   }
 }
-
-/** Somebody else posted a batch under this operator's number. */
-export class BatchNumberTaken extends HedgerowError {
-  constructor(batchNumber: number, onChain: number) {
-    super(
-      "BatchNumberTaken",
-      `batch ${batchNumber} was posted by somebody else, the chain expects ${onChain}: run one operator only`,
-      { batchNumber, onChain },
-    );
-  }
-}
-
-/** A batch that was sent, and where to look for what became of it. */
-type Attempt = {
-  readonly day: TradingDay;
-  readonly phase: ChainState["phase"];
-  readonly plan: BatchPlan;
-  readonly batch: Batch;
-  /** Number of events the chain had shown before. */
-  readonly eventsBefore: number;
-};
 
 /**
  * The operator of an exchange, in one process: it verifies proofs, accepts, sequences and matches orders, and posts
@@ -127,37 +115,39 @@ type Attempt = {
 export class Operator {
   readonly #state: ChainState;
   readonly #sender: Sender;
-  readonly #verifier: Verifier;
   readonly #proofs: ProofQueue;
   readonly #clock: TimeSource;
-  readonly #limits: BatchLimits;
   readonly #terms: ClearingTerms;
   readonly #log: ExchangeLog;
-  readonly #onLoss: (loss: Loss) => void;
+  readonly #pace: PostingPace;
+  readonly #posting: Posting;
   readonly #syncing = serial();
-  readonly #posting = serial();
   #day: TradingDay;
   #phase: ChainState["phase"];
   #closed = { at: 0n, block: 0n };
   #time = 0n;
-  #queue: ProvenTransition[] = [];
-  #batchNumber: number;
-  #sent: Attempt | undefined;
   #rested: readonly RestedOrder[] | undefined;
 
   private constructor(parts: OperatorParts, start: { terms: ClearingTerms; log: ExchangeLog; batchNumber: number }) {
     this.#state = parts.state;
     this.#sender = parts.sender;
-    this.#verifier = parts.verifier;
     this.#proofs = new ProofQueue(parts.verifier);
     this.#clock = parts.clock ?? blockClock(parts.state.chain);
-    this.#limits = parts.limits ?? BATCH_LIMITS;
-    this.#onLoss = parts.onLoss ?? (() => undefined);
+    this.#pace = parts.pace ?? POSTING_PACE;
     this.#terms = start.terms;
     this.#log = start.log;
-    this.#batchNumber = start.batchNumber;
     this.#phase = parts.state.phase;
     this.#day = new TradingDay({ epoch: 0, openedAt: 0n, closingTime: 0n }, [], start.log);
+    this.#posting = new Posting(
+      {
+        ...parts,
+        limits: parts.limits ?? BATCH_LIMITS,
+        onLoss: parts.onLoss ?? (() => undefined),
+        standing: () => ({ day: this.#day, phase: this.#phase, time: this.#time, logHead: this.#log.head }),
+        sync: () => this.sync(),
+      },
+      start.batchNumber,
+    );
   }
 
   /**
@@ -184,7 +174,7 @@ export class Operator {
 
   /** Transitions that wait for a batch. */
   get queue(): readonly ProvenTransition[] {
-    return this.#queue;
+    return this.#posting.queue;
   }
 
   /** Executions that wait for a batch. */
@@ -216,21 +206,24 @@ export class Operator {
 
   /**
    * Checks everything that the contract would check, verifies the proof, and queues the transition for the next batch.
-   * The orders of a ticket that is to be closed are cancelled first, and it takes no more. Throws WrongPhase,
-   * WrongRelayFee, UnknownRoot, NullifierTaken, InvalidTransition, TicketInsolvent, TicketChanged, UnknownTicket,
-   * CreditUnavailable, SeatUnavailable, MalformedSignature, WrongSigner, ProofRefused, SlotOutOfRange, OutOfRange or
-   * NonCanonicalField.
+   * The orders of a ticket that is to be closed are cancelled first, and it takes no more. Throws MalformedMessage,
+   * DayEnding, WrongPhase, WrongRelayFee, UnknownRoot, NullifierTaken, InvalidTransition, TicketInsolvent,
+   * TicketChanged, UnknownTicket, CreditUnavailable, SeatUnavailable, MalformedSignature, WrongSigner, ProofRefused or
+   * OutOfRange.
    */
-  async submitTransition(transition: ProvenTransition): Promise<QueuedTransition> {
+  async submitTransition(input: ProvenTransition): Promise<QueuedTransition> {
+    const transition = parseTransition(input);
     await this.sync();
     const { action, nullifier } = transition;
     const day = this.#day;
     const phase = this.#phase;
+    this.#assertTaking();
     this.#assertUnpromised(transition);
     const publicSignals = await admit(
       {
         state: this.#state,
         flatFee: this.#terms.relayFee,
+        time: await this.#now(),
         inPartB: await this.#inPartB(),
         ticket: (ticketId) => day.ticket(ticketId),
       },
@@ -240,8 +233,11 @@ export class Operator {
       throw new ProofRefused(action.name, nullifier);
     }
 
+    await this.sync();
     // Others went on while the proof was verified. From here to the end nobody does.
+    this.#assertTaking();
     if (day !== this.#day || phase !== this.#phase) throw new WrongPhase(action.name, "after the phase has changed");
+    if (this.#state.transitioned.has(nullifier)) throw new NullifierTaken(nullifier, "spent");
     this.#assertUnpromised(transition);
     const ticketIds: Hex[] = [];
     if (action.name === "openTicket") {
@@ -265,18 +261,19 @@ export class Operator {
       day.cancelTicket(ticket, this.#time, "ticket-closing");
       ticket.closing = true;
     }
-    this.#queue.push(transition);
+    this.#posting.add(transition);
     return { nullifier, ticketIds };
   }
 
   /**
    * Takes a new order, matches it and returns what became of it. It must be good on its ticket beside all that rests
-   * there (spec ORD-6). Throws MalformedMessage, MalformedSignature, WrongSigner, what TradingDay.check throws, and the
-   * engine's DuplicateOrder, PostOnlyNeverRests, PostOnlyWouldTake and NotFillable.
+   * there (spec ORD-6). Throws MalformedMessage, MalformedSignature, WrongSigner, Backlog, what TradingDay.check throws,
+   * and the engine's DuplicateOrder, PostOnlyNeverRests, PostOnlyWouldTake and NotFillable.
    */
   async placeOrder(input: SignedOrder): Promise<readonly LogEntry[]> {
     const signed = parseOrder(input);
     this.#day.check(signed, await this.#now());
+    this.#assertPace();
     const hash = await this.#signedHash(signed);
     return this.#day.place(signed, hash, this.#time);
   }
@@ -284,11 +281,12 @@ export class Operator {
   /**
    * Puts a higher revision of a resting order in force. Less quantity at the same price keeps its place; anything else
    * goes to the end of the queue and may trade (spec MAT-8). Throws MalformedMessage, MalformedSignature, WrongSigner,
-   * what TradingDay.checkReplacement throws, and the engine's BadRevision, SideChanged and PostOnlyWouldTake.
+   * Backlog, what TradingDay.checkReplacement throws, and the engine's BadRevision, SideChanged and PostOnlyWouldTake.
    */
   async replaceOrder(input: SignedOrder): Promise<readonly LogEntry[]> {
     const signed = parseOrder(input);
     this.#day.checkReplacement(signed, await this.#now());
+    this.#assertPace();
     const hash = await this.#signedHash(signed);
     return this.#day.replace(signed, hash, this.#time);
   }
@@ -310,7 +308,7 @@ export class Operator {
       await this.#state.sync();
       const { epoch, phase } = this.#state;
       // A batch under way belongs to the old phase: first see what became of it.
-      if ((epoch === this.#day.times.epoch && phase === this.#phase) || this.#sent !== undefined) return;
+      if ((epoch === this.#day.times.epoch && phase === this.#phase) || this.#posting.isUnderWay) return;
       const ended = this.#day;
       const { openedAt, closingTime, closedAt, closedBlock } = await this.#state.chain.house.read.epochOf([epoch]);
       const next = epoch === ended.times.epoch ? ended : await this.#dayOf({ epoch, openedAt, closingTime });
@@ -320,41 +318,13 @@ export class Operator {
       this.#rested = undefined;
       if (phase === "window") next.stop();
       ended.cancelAll(this.#time, "end-of-day");
-      // What waits was proven, or matched, for the phase that is over.
-      for (const transition of this.#queue) this.#drop(ended, transition, "PhaseOver", []);
-      for (const execution of ended.dropUnsettled())
-        this.#lose([], { kind: "execution", execution, reason: "PhaseOver" });
+      this.#posting.giveUp(ended);
     });
   }
 
-  /**
-   * Posts the next batch of what waits, and reports what the contract skipped; undefined if nothing waits. A transition
-   * that would refuse the whole batch is found, left out and reported. A batch whose answer was lost is sent again as it
-   * was, under its number, so that it cannot count twice. Throws FillRefused, BatchNumberTaken or ChainUnavailable.
-   */
+  /** Posts the next batch of what waits; undefined if nothing does. See Posting.post for what it reports and throws. */
   postBatch(): Promise<PostedBatch | undefined> {
-    return this.#posting(async () => {
-      const losses: Loss[] = [];
-      for (;;) {
-        await this.sync();
-        const attempt = this.#sent ?? this.#nextAttempt();
-        if (attempt === undefined) return undefined;
-        this.#sent = attempt;
-        const answer = await this.#send(attempt);
-        if (answer instanceof ContractRefused) {
-          this.#sent = undefined;
-          await this.sync();
-          if (attempt.day === this.#day && attempt.phase === this.#phase) await this.#leaveOut(attempt, answer, losses);
-          continue;
-        }
-        await this.#state.sync();
-        this.#sent = undefined;
-        this.#batchNumber = attempt.batch.batchNumber + 1;
-        const applied = this.#settle(attempt, losses);
-        const { batchNumber, fills } = attempt.batch;
-        return { batchNumber, receipt: answer, applied, fills: fills.length, losses };
-      }
-    });
+    return this.#posting.post();
   }
 
   /** Posts batches until nothing waits: openings first, then fills, then closings. Throws what postBatch throws. */
@@ -365,8 +335,8 @@ export class Operator {
   }
 
   /**
-   * Ends the day: takes no more orders, cancels all, posts what waits and closes the epoch with the quotes that rested
-   * through the settlement window (spec EPO-3, SET-4). May be called again if it failed on the way. Throws TooEarly,
+   * Ends the day: takes no more orders and transitions, cancels all orders, posts what waits and closes the epoch with
+   * the quotes that rested through the settlement window (spec EPO-3, SET-4). May be called again if it failed on the way. Throws TooEarly,
    * DayClosed, what postBatch throws, or ContractRefused.
    */
   async closeDay(): Promise<ClosedDay> {
@@ -383,13 +353,24 @@ export class Operator {
     day.cancelAll(this.#time, "end-of-day");
     const batches = await this.flush();
     const { firstBatchInWindow } = await this.#state.chain.house.read.epochOf([day.times.epoch]);
-    const quotes = restingQuotes(rested, day.markets, firstBatchInWindow);
-    const receipt = await closeEpoch(this.#state.chain, this.#sender, quotes);
+    const closed = await this.#close(restingQuotes(rested, day, firstBatchInWindow));
     await this.sync();
-    return { batches, quotes, receipt };
+    return { batches, ...closed };
   }
 
   // ---------------------------------------------------------------- steps
+
+  /** Closes the epoch with quotes; without them if they are what the contract refuses: nothing may hold up the close. */
+  async #close(quotes: readonly RestingQuote[]): Promise<Omit<ClosedDay, "batches">> {
+    const { chain } = this.#state;
+    try {
+      return { quotes, quotesRefused: undefined, receipt: await closeEpoch(chain, this.#sender, quotes) };
+    } catch (error) {
+      const refused = error instanceof ContractRefused || error instanceof CallImpossible;
+      if (!refused || quotes.length === 0) throw error;
+      return { quotes: [], quotesRefused: error, receipt: await closeEpoch(chain, this.#sender) };
+    }
+  }
 
   /** The time now. It never falls, and takes orders out that have expired. */
   async #now(): Promise<bigint> {
@@ -397,6 +378,19 @@ export class Operator {
     if (time > this.#time) this.#time = time;
     this.#day.expireUntil(this.#time);
     return this.#time;
+  }
+
+  /** Throws DayEnding once the day is being closed: what is attested at the close must not change any more. */
+  #assertTaking(): void {
+    if (this.#phase === "trading" && this.#day.isStopped) throw new DayEnding(this.#day.times.epoch);
+  }
+
+  /** Throws Backlog if what has traded already may not get on chain before anybody can close the epoch (spec ORD-13). */
+  #assertPace(): void {
+    const waiting = this.#day.unsettled.length;
+    const until = this.#day.times.closingTime + BigInt(this.#terms.settleGrace);
+    const most = mostPostable(this.#pace, until - this.#time);
+    if (waiting > most) throw new Backlog(waiting, most);
   }
 
   /** Whether a batch posted now would come in part B of the window: seconds and blocks have passed (spec EPO-5). */
@@ -431,117 +425,16 @@ export class Operator {
 
   /** Throws unless note, credit and seat of a transition are free of other queued ones. */
   #assertUnpromised({ nullifier, action, seat }: ProvenTransition): void {
-    for (const queued of this.#queue) {
+    for (const queued of this.#posting.queue) {
       if (queued.nullifier === nullifier) throw new NullifierTaken(nullifier, "queued");
       if (seat !== 0n && queued.seat === seat) throw new SeatUnavailable(seat, "is in a queued transition");
       if (action.name === "fund" && queued.action.name === "fund" && queued.action.creditId === action.creditId) {
         throw new CreditUnavailable(action.creditId, "is in a queued transition");
       }
-    }
-  }
-
-  #nextAttempt(): Attempt | undefined {
-    const day = this.#day;
-    const isMined = (ticketId: Hex): boolean => day.ticket(ticketId).status !== "pending";
-    const plan = planBatch(this.#queue, day.unsettled, isMined, this.#limits);
-    if (plan === undefined) return undefined;
-    const batch = batchOf(plan, this.#batchNumber, this.#log.head);
-    return { day, phase: this.#phase, plan, batch, eventsBefore: this.#state.events.length };
-  }
-
-  /** Sends a batch. Returns its receipt, undefined if it turns out to be on chain already, or the contract's refusal. */
-  async #send({ batch }: Attempt): Promise<TransactionReceipt | ContractRefused | undefined> {
-    const { chain } = this.#state;
-    try {
-      return await submitBatch(chain, this.#sender, batch);
-    } catch (error) {
-      if (!(error instanceof ContractRefused)) throw error;
-      if (error.code !== "WrongBatchNumber") return error;
-      const [postedFills, postedHead] = await chain.house.read.batchRecord([batch.batchNumber]);
-      const isOurs = postedFills === fillsHash(batch) && postedHead === batch.logHead;
-      if (isOurs) return undefined;
-      throw new BatchNumberTaken(batch.batchNumber, (await readClock(chain)).nextBatchNumber);
-    }
-  }
-
-  /** Leaves the transition out that makes the contract refuse a batch. Throws if there is none. */
-  async #leaveOut({ day, batch }: Attempt, refusal: ContractRefused, losses: Loss[]): Promise<void> {
-    const found = await findRefusedTransition(this.#state, this.#sender, this.#verifier, batch);
-    if (found === undefined) {
-      await assertFillsPass(this.#state, this.#sender, batch);
-      throw refusal;
-    }
-    this.#drop(day, found.transition, found.reason, losses);
-  }
-
-  /** Brings queue, tickets and executions to where a posted batch has brought the chain. Returns what acted. */
-  #settle({ day, plan, batch, eventsBefore }: Attempt, losses: Loss[]): readonly ProvenTransition[] {
-    const skips = new Map<bigint, string>();
-    for (const event of this.#state.events.slice(eventsBefore)) {
-      if (event.eventName !== "TransitionSkipped") continue;
-      skips.set(event.args.nullifier, SKIP_REASONS[event.args.reason] ?? `Skip ${event.args.reason}`);
-    }
-    day.markSettled(plan.executions.length);
-    const applied: ProvenTransition[] = [];
-    for (const transition of batch.transitions) {
-      const reason = skips.get(transition.nullifier);
-      if (reason !== undefined) {
-        this.#drop(day, transition, reason, losses);
-        continue;
-      }
-      // Only where a batch with the same fills was posted by somebody else.
-      if (!this.#state.transitioned.has(transition.nullifier)) continue;
-      applied.push(transition);
-      this.#queue = this.#queue.filter((queued) => queued !== transition);
-      const { action } = transition;
-      if (action.name === "openTicket") {
-        for (const ticketId of idsOf(transition, action)) {
-          const ticket = day.ticket(ticketId);
-          ticket.status = "open";
-          ticket.openedInBatch = batch.batchNumber;
-        }
-      } else if (action.name === "closeTicket") {
-        day.tickets.delete(action.ticketId);
+      const claims = action.name === "claimTicket" && queued.action.name === "claimTicket";
+      if (claims && queued.action.ticketId === action.ticketId) {
+        throw new InvalidTransition(action.name, "ticketId", action.ticketId, "claimed once");
       }
     }
-    return applied;
   }
-
-  /** Takes a transition that will never act out of the queue, and with it what was built on it. */
-  #drop(day: TradingDay, transition: ProvenTransition, reason: string, losses: Loss[]): void {
-    this.#queue = this.#queue.filter((queued) => queued !== transition);
-    this.#lose(losses, { kind: "transition", transition, reason });
-    for (const execution of this.#release(day, transition)) {
-      this.#lose(losses, { kind: "execution", execution, reason: "TicketLost" });
-    }
-  }
-
-  /** Takes back what queueing a transition did to tickets; returns executions that cannot settle for it. */
-  #release(day: TradingDay, transition: ProvenTransition): readonly Execution[] {
-    const { action } = transition;
-    if (action.name === "openTicket") return day.dropTickets(idsOf(transition, action), this.#time);
-    if (action.name !== "closeTicket") return [];
-    const ticket = day.tickets.get(action.ticketId);
-    if (ticket !== undefined) ticket.closing = false;
-    return [];
-  }
-
-  #lose(losses: Loss[], loss: Loss): void {
-    losses.push(loss);
-    this.#onLoss(loss);
-  }
-}
-
-function idsOf(transition: ProvenTransition, { slot, tickets }: Action & { readonly name: "openTicket" }): Hex[] {
-  return tickets.map((_, index) => ticketIdOf({ ...transition, slot }, index));
-}
-
-/** Runs what it is given one after the other, whatever became of the ones before. */
-function serial(): <T>(work: () => Promise<T>) => Promise<T> {
-  let last: Promise<unknown> = Promise.resolve();
-  return (work) => {
-    const next = last.then(work, work);
-    last = next.catch(() => undefined);
-    return next;
-  };
 }

@@ -1,6 +1,9 @@
 import type { ProvenStatement } from "../prover/proof.ts";
 import type { Verifier } from "../prover/verifier.ts";
 
+/** Tells which of several proofs do not hold. */
+export type ProofCheck = Pick<Verifier, "verifyBatch">;
+
 type Waiting = {
   readonly item: ProvenStatement;
   readonly resolve: (holds: boolean) => void;
@@ -12,11 +15,11 @@ type Waiting = {
  * many proofs at once cost little more than one.
  */
 export class ProofQueue {
-  readonly #verifier: Verifier;
+  readonly #verifier: ProofCheck;
   #waiting: Waiting[] = [];
   #busy = false;
 
-  constructor(verifier: Verifier) {
+  constructor(verifier: ProofCheck) {
     this.#verifier = verifier;
   }
 

@@ -3,18 +3,19 @@ import { clearingHouseAbi } from "../chain/abi.ts";
 import type { ChainState } from "../chain/chainState.ts";
 import {
   type Batch,
+  CallImpossible,
   ContractRefused,
+  encodeBatch,
   type ProvenTransition,
-  refusalOf,
   type Sender,
   signedOrderMessage,
-  transitionMessage,
+  tryBatch,
 } from "../chain/clearingHouse.ts";
 import { statementNow } from "../chain/statement.ts";
 import { HedgerowError } from "../protocol/errors.ts";
 import type { Hex } from "../protocol/keys.ts";
 import { publicSignals } from "../protocol/statement.ts";
-import type { Verifier } from "../prover/verifier.ts";
+import type { ProofCheck } from "./proofQueue.ts";
 
 // Why the contract refuses a whole batch, and because of which part of it. One bad part must not hold up the others.
 
@@ -32,6 +33,36 @@ export class FillRefused extends HedgerowError {
 /** A part of a batch and why the contract refuses it. */
 export type RefusedTransition = { readonly transition: ProvenTransition; readonly reason: string };
 
+/** Refusals of a batch whatever is in it: leaving a transition out would not help. */
+const ABOUT_THE_WHOLE: ReadonlySet<string> = new Set([
+  "NotOperator",
+  "WrongBatchNumber",
+  "NotInPhase",
+  "FillsOutsideTrading",
+  "ProofCountMismatch",
+  "PrecompileFailed",
+  "TreeFull",
+]);
+
+/** Whether a refusal is about no part of a batch, but about who posts it, or when. */
+export function isAboutTheWhole(refusal: HedgerowError): boolean {
+  return ABOUT_THE_WHOLE.has(refusal.code);
+}
+
+/** The first transition that the contract's ABI has no form for: it would hold up every batch that it is in. */
+export function findUnencodable({ transitions, logHead }: Batch): RefusedTransition | undefined {
+  const transition = transitions.find((one) => {
+    try {
+      encodeBatch({ batchNumber: 0, transitions: [one], orders: [], fills: [], logHead });
+      return false;
+    } catch (error) {
+      if (error instanceof CallImpossible) return true;
+      throw error;
+    }
+  });
+  return transition && { transition, reason: "CallImpossible" };
+}
+
 /**
  * The transition that makes the contract refuse a batch: first whose proof no longer holds, checked off chain, then by
  * halving the batch in calls that change nothing. Undefined if the transitions alone would pass.
@@ -39,7 +70,7 @@ export type RefusedTransition = { readonly transition: ProvenTransition; readonl
 export async function findRefusedTransition(
   state: ChainState,
   operator: Sender,
-  verifier: Verifier,
+  verifier: ProofCheck,
   batch: Batch,
 ): Promise<RefusedTransition | undefined> {
   const unproven = await firstUnproven(state, verifier, batch.transitions);
@@ -82,7 +113,7 @@ export function fillsHash(batch: Batch): Hex {
 
 async function firstUnproven(
   state: ChainState,
-  verifier: Verifier,
+  verifier: ProofCheck,
   transitions: readonly ProvenTransition[],
 ): Promise<ProvenTransition | undefined> {
   const items = transitions.map((transition) => ({
@@ -93,26 +124,14 @@ async function firstUnproven(
   return first === undefined ? undefined : transitions[first];
 }
 
-/** What the contract would say to a batch now, or undefined if it would take it. Throws ChainUnavailable. */
+/** What the contract would say to a batch, or undefined if it would take it. Throws ChainUnavailable, CallImpossible. */
 async function refusalOfBatch(state: ChainState, operator: Sender, batch: Batch): Promise<ContractRefused | undefined> {
-  const { batchNumber, transitions, orders, fills, logHead } = batch;
   try {
-    await state.chain.house.simulate.submitBatch(
-      [
-        batchNumber,
-        transitions.map(transitionMessage),
-        transitions.map(({ proof }) => proof),
-        orders.map(signedOrderMessage),
-        fills,
-        logHead,
-      ],
-      { account: operator.address },
-    );
+    await tryBatch(state.chain, operator, batch);
     return undefined;
   } catch (error) {
-    const refusal = refusalOf(error);
-    if (refusal instanceof ContractRefused) return refusal;
-    throw refusal;
+    if (error instanceof ContractRefused) return error;
+    throw error;
   }
 }
 

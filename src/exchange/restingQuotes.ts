@@ -1,7 +1,8 @@
 import type { RestingQuote, SignedOrder } from "../chain/clearingHouse.ts";
 import type { EpochMarket } from "../protocol/epoch.ts";
 import type { Side } from "../protocol/order.ts";
-import type { LiveOrder, TicketView } from "./ticketView.ts";
+import { isAcceptable, type LiveOrder, type TicketView } from "./ticketView.ts";
+import type { TradingDay } from "./tradingDay.ts";
 
 /** An order that rested through the settlement window, with what it had left at the close. */
 export type RestedOrder = {
@@ -22,26 +23,39 @@ export function restedOrders(
 }
 
 /**
- * What the operator attests at the close (spec SET-4): on each side of each market the best rested orders, as many as
- * reach the minimum volume; nothing for a side that does not. The contract wants tickets opened before the first batch
- * of the settlement window (0 if there was none), and each side sorted by ticket and client id.
+ * Orders that one side of one market may attest: each costs the close about 18,600 gas, and sixteen full sides have to
+ * fit one transaction.
+ */
+export const MOST_QUOTES = 40;
+
+/**
+ * What the operator attests at the close (spec SET-4, SET-12): on each side of each market rested orders down to the
+ * price at which the minimum volume rested, the largest first; nothing for a side that does not reach it with
+ * MOST_QUOTES of them. The contract wants tickets that are still open and can bear their quotes, opened before the first
+ * batch of the settlement window (0 if there was none), and each side sorted by ticket and client id.
  */
 export function restingQuotes(
   rested: readonly RestedOrder[],
-  markets: readonly EpochMarket[],
+  { markets, tickets }: Pick<TradingDay, "markets" | "tickets">,
   firstBatchInWindow: number,
 ): readonly RestingQuote[] {
-  const early = rested.filter(
-    ({ ticket: { openedInBatch } }) =>
-      openedInBatch !== undefined && (firstBatchInWindow === 0 || openedInBatch < firstBatchInWindow),
-  );
+  const executable = rested.filter(({ ticket }) => {
+    const { ticketId, openedInBatch } = ticket;
+    const early = openedInBatch !== undefined && (firstBatchInWindow === 0 || openedInBatch < firstBatchInWindow);
+    return early && tickets.get(ticketId) === ticket;
+  });
   return markets.flatMap((market, slot) => {
-    const ofSide = (side: Side): readonly SignedOrder[] =>
-      attested(
-        early.filter(({ ticket, signed }) => ticket.slot === slot && signed.order.side === side),
+    const ofSide = (side: Side): readonly SignedOrder[] => {
+      const orders = executable.filter(({ ticket, signed }) => ticket.slot === slot && signed.order.side === side);
+      const borne = [...Map.groupBy(orders, ({ ticket }) => ticket)].filter(([ticket, own]) =>
+        canBear(market, ticket, own),
+      );
+      return attested(
+        borne.flatMap(([, own]) => own),
         side,
         market.minimumVolume,
       );
+    };
     const bids = ofSide("buy");
     const asks = ofSide("sell");
     return bids.length + asks.length === 0 ? [] : [{ slot, bids, asks }];
@@ -50,20 +64,35 @@ export function restingQuotes(
 
 function attested(orders: readonly RestedOrder[], side: Side, minimumVolume: number): readonly SignedOrder[] {
   const sign = side === "buy" ? -1n : 1n;
-  const bestFirst = orders.toSorted((a, b) =>
-    compare(sign * a.signed.order.limitPrice, sign * b.signed.order.limitPrice),
-  );
-  let volume = 0;
-  const chosen: SignedOrder[] = [];
-  for (const { signed, remaining } of bestFirst) {
-    if (volume >= minimumVolume) break;
-    volume += remaining;
-    chosen.push(signed);
-  }
-  if (volume < minimumVolume) return [];
-  return chosen.sort(
-    ({ order: a }, { order: b }) => compare(BigInt(a.ticketId), BigInt(b.ticketId)) || compare(a.clientId, b.clientId),
-  );
+  const worse = (a: RestedOrder, b: RestedOrder): number =>
+    compare(sign * a.signed.order.limitPrice, sign * b.signed.order.limitPrice);
+  const bestFirst = orders.toSorted(worse);
+  const last = bestFirst[countUpTo(bestFirst, minimumVolume) - 1];
+  if (last === undefined) return [];
+  const largestFirst = bestFirst
+    .filter((order) => worse(order, last) <= 0)
+    .sort((a, b) => b.remaining - a.remaining || worse(a, b));
+  const count = countUpTo(largestFirst, minimumVolume);
+  if (count > MOST_QUOTES) return [];
+  return largestFirst
+    .slice(0, count)
+    .map(({ signed }) => signed)
+    .sort(
+      ({ order: a }, { order: b }) =>
+        compare(BigInt(a.ticketId), BigInt(b.ticketId)) || compare(a.clientId, b.clientId),
+    );
+}
+
+/** How many orders from the first on have `volume` contracts left together; 0 if all of them have less. */
+function countUpTo(orders: readonly RestedOrder[], volume: number): number {
+  let sum = 0;
+  return orders.findIndex(({ remaining }) => (sum += remaining) >= volume) + 1;
+}
+
+/** Whether a ticket could still trade all of these orders of its own, which are of one side. */
+function canBear(market: EpochMarket, ticket: TicketView, own: readonly RestedOrder[]): boolean {
+  const orders = own.map(({ signed: { order }, remaining }) => ({ ...order, remaining: BigInt(remaining) }));
+  return isAcceptable(market, ticket, orders);
 }
 
 function compare(a: bigint, b: bigint): number {

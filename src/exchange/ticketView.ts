@@ -110,18 +110,23 @@ export function assertCovered(market: EpochMarket, ticket: TicketView, added: Re
 
 /** Whether a ticket can still honour what rests on both of its sides. */
 export function isCovered(market: EpochMarket, ticket: TicketView): boolean {
-  for (const side of ["buy", "sell"] as const) {
+  return (["buy", "sell"] as const).every((side) => {
     const { quantity, value } = ticket.resting[side];
-    const [last, ...others] = summary(side, quantity, value);
-    if (last === undefined) continue;
-    try {
-      assertAcceptable(market, ticket.balance, others, last, ticket.reduceOnly);
-    } catch (error) {
-      if (error instanceof HedgerowError) return false;
-      throw error;
-    }
+    return isAcceptable(market, ticket, summary(side, quantity, value));
+  });
+}
+
+/** Whether a ticket can honour these orders of one side (spec ORD-6). */
+export function isAcceptable(market: EpochMarket, ticket: TicketView, orders: readonly RestingOrder[]): boolean {
+  const [last, ...others] = orders;
+  if (last === undefined) return true;
+  try {
+    assertAcceptable(market, ticket.balance, others, last, ticket.reduceOnly);
+    return true;
+  } catch (error) {
+    if (error instanceof HedgerowError) return false;
+    throw error;
   }
-  return true;
 }
 
 /** Two made-up orders with the given sums: the rule needs the sums only, and they cost the same for any number. */

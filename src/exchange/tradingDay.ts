@@ -178,6 +178,11 @@ export class TradingDay {
     return ticket;
   }
 
+  /** Whether the day takes no more orders. */
+  get isStopped(): boolean {
+    return this.#stopped;
+  }
+
   /** From now on no order is taken. */
   stop(): void {
     this.#stopped = true;

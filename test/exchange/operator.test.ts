@@ -18,7 +18,8 @@ import {
 import { DOLLAR, LEAN_HOG_TERMS, TICK } from "../../src/clearing/leanHogs.ts";
 import { GAS } from "../../src/exchange/batchPlan.ts";
 import { nextHead, type LogEntry, ZERO_HASH } from "../../src/exchange/log.ts";
-import { type Loss, Operator, type PostedBatch } from "../../src/exchange/operator.ts";
+import { Operator } from "../../src/exchange/operator.ts";
+import type { Loss, PostedBatch } from "../../src/exchange/posting.ts";
 import { HedgerowError } from "../../src/protocol/errors.ts";
 import { FIELD_MODULUS } from "../../src/protocol/field.ts";
 import { accountKeys, type Hex, newSeedPhrase } from "../../src/protocol/keys.ts";
@@ -192,7 +193,7 @@ describe("transitions", () => {
     const refusals: readonly [Partial<ProvenTransition>, string][] = [
       [{ action: { ...action, relayFee: 0n } }, "WrongRelayFee"],
       [{ action: { ...action, amount: 0n } }, "InvalidTransition"],
-      [{ action: { ...action, amount: -1n } }, "InvalidTransition"],
+      [{ action: { ...action, amount: -1n } }, "MalformedMessage"],
       [{ action: { ...action, to: x.chain.address } }, "InvalidTransition"],
       [{ action: { ...action, to: `0x${"00".repeat(20)}` } }, "InvalidTransition"],
       [{ action: { ...action, to: alice.sender.address } }, "ProofRefused"],
@@ -200,7 +201,7 @@ describe("transitions", () => {
       [{ root: good.root + 1n }, "UnknownRoot"],
       [{ newNote: good.newNote + 1n }, "ProofRefused"],
       [{ nullifier: good.nullifier + 1n }, "ProofRefused"],
-      [{ nullifier: good.nullifier + FIELD_MODULUS }, "NonCanonicalField"],
+      [{ nullifier: good.nullifier + FIELD_MODULUS }, "MalformedMessage"],
       [{ seat: alice.account.keys.ownerKey }, "InvalidTransition"],
       [{ proof: { ...good.proof, c: good.proof.a } }, "ProofRefused"],
       [{ action: { name: "renew", relayFee: x.terms.relayFee } }, "WrongPhase"],
@@ -223,10 +224,10 @@ describe("transitions", () => {
       });
     // Together they hold enough, one of them alone does not.
     await refused(submit(HOGS, { ...ticket, cash: 10n * DOLLAR }, { ...ticket, cash: -1n }), "TicketInsolvent");
-    await refused(submit(8, ticket), "SlotOutOfRange");
+    await refused(submit(8, ticket), "MalformedMessage");
     await refused(submit(1, ticket), "InvalidTransition");
-    await refused(submit(HOGS), "InvalidTransition");
-    await refused(submit(HOGS, ...Array<typeof ticket>(9).fill(ticket)), "InvalidTransition");
+    await refused(submit(HOGS), "MalformedMessage");
+    await refused(submit(HOGS, ...Array<typeof ticket>(9).fill(ticket)), "MalformedMessage");
     await refused(submit(HOGS, { ...ticket, sessionKey: `0x${"00".repeat(20)}` }), "InvalidTransition");
     await refused(submit(HOGS, { ...ticket, reduceOnly: true }), "InvalidTransition");
   });
@@ -238,7 +239,7 @@ describe("transitions", () => {
     ]);
     await deposit(x.chain, bob.sender, 10n * DOLLAR, bob.account.newCreditKey());
     const funding = await fundOf(bob);
-    await refused(operator.submitTransition({ ...funding, signature: "0x12" }), "MalformedSignature");
+    await refused(operator.submitTransition({ ...funding, signature: "0x12" }), "MalformedMessage");
     const flipped: Hex = `${funding.signature.slice(0, -2) as Hex}${funding.signature.endsWith("1b") ? "1c" : "1b"}`;
     await refused(operator.submitTransition({ ...funding, signature: flipped }), "WrongSigner");
     await refused(operator.submitTransition({ ...funding, newNote: funding.newNote + 1n }), "WrongSigner");

@@ -417,9 +417,9 @@ describe("resting quotes", () => {
     place(day, grown);
     day.replace({ order: { ...grown.order, quantity: 9, revision: 1 }, signature: "0x" }, ZERO_HASH, NOW + 600n);
     const rested = restedOrders(day.liveOrders(), NOW + 500n, CLOSES);
-    assert.deepEqual(restingQuotes(rested, day.markets, 0), [{ slot: 0, bids: [bids[1], bids[0]], asks: [] }]);
-    assert.deepEqual(restingQuotes(rested, day.markets, 1), []);
-    assert.equal(restingQuotes(rested, day.markets, 2).length, 1);
+    assert.deepEqual(restingQuotes(rested, day, 0), [{ slot: 0, bids: [bids[1], bids[0]], asks: [] }]);
+    assert.deepEqual(restingQuotes(rested, day, 1), []);
+    assert.equal(restingQuotes(rested, day, 2).length, 1);
   });
 });
 
