@@ -15,8 +15,8 @@ import { statementNow } from "../src/chain/statement.ts";
 import { DOLLAR, LEAN_HOG_TERMS, TICK } from "../src/clearing/leanHogs.ts";
 import { encodeFields } from "../src/protocol/action.ts";
 import { HedgerowError } from "../src/protocol/errors.ts";
-import { keysOfSpendingKey } from "../src/protocol/keys.ts";
-import type { Side } from "../src/protocol/order.ts";
+import { keysOfSpendingKey, sessionPrivateKey } from "../src/protocol/keys.ts";
+import { type Order, type Side, signOrder } from "../src/protocol/order.ts";
 import { publicSignals } from "../src/protocol/statement.ts";
 import type { Prover } from "../src/prover/prover.ts";
 import { type TicketSpec, TraderAccount } from "../src/trader/account.ts";
@@ -36,9 +36,12 @@ const MOST_TRADED = 8n;
 /** A ticket with the account that can sign for it. */
 export type Desk = { readonly account: TraderAccount; readonly ticket: OwnTicket };
 
+/** What the workload needs of a chain. */
+export type Site = Pick<Exchange, "url" | "chain" | "state" | "terms" | "operator" | "now" | "fundedSender">;
+
 /** A clearing house with funded accounts. */
 export type Bench = {
-  readonly exchange: Exchange;
+  readonly exchange: Site;
   readonly accounts: readonly TraderAccount[];
 };
 
@@ -61,13 +64,13 @@ export function deployedContracts(): readonly Artifact[] {
 }
 
 /** Opens the seats and funds each with enough for every order of the benchmark, in batches. */
-export async function openAccounts(exchange: Exchange, prover: Pick<Prover, "prove">): Promise<Bench> {
+export async function openAccounts(exchange: Site, prover: Pick<Prover, "prove">, seats = SEATS): Promise<Bench> {
   const { chain, state } = exchange;
   const stake = 1_000_000n * DOLLAR;
-  const payer = await exchange.fundedSender(BigInt(SEATS) * (stake + exchange.terms.seatBond));
+  const payer = await exchange.fundedSender(BigInt(seats) * (stake + exchange.terms.seatBond));
   const accounts: TraderAccount[] = [];
   const credits: bigint[] = [];
-  for (let i = 1; i <= SEATS; i++) {
+  for (let i = 1; i <= seats; i++) {
     const account = await TraderAccount.open({ keys: keysOfSpendingKey(BigInt(i)), chain: state, prover });
     await openSeat(chain, payer, account.keys.ownerKey);
     credits.push(await deposit(chain, payer, stake, account.newCreditKey()));
@@ -125,8 +128,7 @@ export async function postFills(
   for (const desk of desks) {
     const quantity = pairs.filter(({ maker, taker }) => maker === desk || taker === desk).length;
     const side: Side = sellers.has(desk) ? "sell" : "buy";
-    const terms = { side, limitPrice: PRICE, quantity, expiry: NEVER };
-    orders.push(await desk.account.signOrder(desk.ticket.ticketId, terms));
+    orders.push(await orderOf(bench, desk, side, quantity));
   }
   const { lastSeq } = await readClock(bench.exchange.chain);
   const execTime = await bench.exchange.now();
@@ -141,6 +143,24 @@ export async function postFills(
     execTime,
   }));
   return post(bench, [], orders, fills);
+}
+
+/** An order with a name of its own for ever, so that the same workload always has the same bytes. */
+async function orderOf(bench: Bench, desk: Desk, side: Side, quantity: number): Promise<SignedOrder> {
+  const { account, ticket } = desk;
+  const order: Order = {
+    ticketId: ticket.ticketId,
+    clientId: BigInt(ticket.ticketId) & 0xffff_ffffn,
+    revision: 0,
+    side,
+    limitPrice: PRICE,
+    quantity,
+    timeInForce: "GTC",
+    postOnly: false,
+    expiry: NEVER,
+  };
+  const key = sessionPrivateKey(account.keys.spendingKey, ticket.noteIndex, ticket.keyIndex);
+  return { order, signature: await signOrder(bench.exchange.chain.domain, order, key) };
 }
 
 /** The same openings, each in a transaction of its own, on the naive contract. Returns the gas of each. */
