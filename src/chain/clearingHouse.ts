@@ -11,6 +11,7 @@ import {
   getContract,
   http,
   type HttpTransport,
+  isHex,
   parseEventLogs,
   type PublicClient,
   RpcRequestError,
@@ -292,9 +293,12 @@ export function encodeBatch({ batchNumber, transitions, orders, fills, logHead }
     const proofs = transitions.map(({ proof }) => proof);
     const messages = [transitions.map(transitionMessage), proofs, orders.map(signedOrderMessage)] as const;
     const args = [batchNumber, ...messages, fills, logHead] as const;
-    return encodeFunctionData({ abi: clearingHouseAbi, functionName: "submitBatch", args });
+    const data = encodeFunctionData({ abi: clearingHouseAbi, functionName: "submitBatch", args });
+    // The encoder copies what stands for bytes without a look at it.
+    if (!isHex(data)) throw new CallImpossible("a part of it is no hex");
+    return data;
   } catch (error) {
-    throw new CallImpossible(messageOf(error));
+    throw error instanceof HedgerowError ? error : new CallImpossible(messageOf(error));
   }
 }
 

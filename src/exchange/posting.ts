@@ -185,7 +185,8 @@ export class Posting {
       });
     } catch (error) {
       if (error instanceof ContractRefused && error.code === "WrongBatchNumber") {
-        return await this.#findSent(attempt);
+        await this.#assertOurs(attempt);
+        return undefined;
       }
       if (!(error instanceof ContractRefused) && !(error instanceof CallImpossible)) throw error;
       // The node has answered: it is not on chain, and need not be sent as it was.
@@ -197,7 +198,7 @@ export class Posting {
   }
 
   /** Throws BatchNumberTaken unless the batch on chain under the number of this one is this one. */
-  async #findSent({ batch }: Attempt): Promise<undefined> {
+  async #assertOurs({ batch }: Attempt): Promise<void> {
     const { chain } = this.#state;
     const [postedFills, postedHead] = await chain.house.read.batchRecord([batch.batchNumber]);
     const isOurs = postedFills === fillsHash(batch) && postedHead === batch.logHead;

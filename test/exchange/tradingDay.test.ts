@@ -3,9 +3,9 @@ import { describe, test } from "node:test";
 import fc from "fast-check";
 import { numberToHex } from "viem";
 import type { SignedOrder } from "../../src/chain/clearingHouse.ts";
-import { batchOf, planBatch } from "../../src/exchange/batchPlan.ts";
+import { batchOf, mostPostable, planBatch } from "../../src/exchange/batchPlan.ts";
 import { ExchangeLog, type LogEntry, nextHead, ZERO_HASH } from "../../src/exchange/log.ts";
-import { restedOrders, restingQuotes } from "../../src/exchange/restingQuotes.ts";
+import { MOST_QUOTES, restedOrders, restingQuotes } from "../../src/exchange/restingQuotes.ts";
 import { isCovered, ticketView, type TicketView } from "../../src/exchange/ticketView.ts";
 import { MOST_MAKERS, TradingDay } from "../../src/exchange/tradingDay.ts";
 import type { ProvenTransition } from "../../src/chain/clearingHouse.ts";
@@ -398,6 +398,35 @@ describe("batches", () => {
     });
   });
 
+  test("openings leave fills half of the gas, and an immediate order all that it needs [ORD-13, FIL-16]", () => {
+    const flood = Array<ProvenTransition>(32).fill(fund);
+    const limits = { transitions: 32, gas: 6_000_000n };
+    const alone = planBatch(flood, [], () => true, limits);
+    assert.equal(alone?.entering.length, 27);
+    const day = newDay();
+    const [maker, taker] = [addTicket(day, 1, 10n ** 6n), addTicket(day, 2, 10n ** 6n)];
+    for (let i = 0; i < 50; i++) place(day, order(maker, "sell", 1_000n, 1));
+    place(day, order(taker, "buy", 1_000n, 50));
+    const shared = planBatch(flood, day.unsettled, () => true, limits);
+    assert.deepEqual([shared?.entering.length, shared?.executions.length], [11, 31]);
+    // What cannot settle yet takes nothing away from the openings that it waits for.
+    assert.equal(planBatch(flood, day.unsettled, () => false, limits)?.entering.length, 27);
+    const other = newDay();
+    const [many, one] = [addTicket(other, 1, 10n ** 6n), addTicket(other, 2, 10n ** 6n)];
+    for (let i = 0; i < 50; i++) place(other, order(many, "sell", 1_000n, 1));
+    place(other, order(one, "buy", 1_000n, 50, { timeInForce: "IOC" }));
+    const whole = planBatch(flood, other.unsettled, () => true, limits);
+    assert.deepEqual([whole?.entering.length, whole?.executions.length], [1, 50]);
+  });
+
+  test("what can be posted falls with the time that is left [ORD-13]", () => {
+    const pace = { fillsPerBatch: 100, secondsPerBatch: 12 };
+    assert.deepEqual(
+      [-5n, 0n, 11n, 12n, 600n].map((seconds) => mostPostable(pace, seconds)),
+      [0, 0, 0, 100, 5_000],
+    );
+  });
+
   test("no more than 32 transitions go into one batch [BAT-1]", () => {
     const plan = planBatch(Array<ProvenTransition>(40).fill(fund), [], () => true);
     assert.equal(plan?.entering.length, 32);
@@ -420,6 +449,38 @@ describe("resting quotes", () => {
     assert.deepEqual(restingQuotes(rested, day, 0), [{ slot: 0, bids: [bids[1], bids[0]], asks: [] }]);
     assert.deepEqual(restingQuotes(rested, day, 1), []);
     assert.equal(restingQuotes(rested, day, 2).length, 1);
+  });
+
+  test("thousands of small orders cannot make the close too dear: the largest are attested, 40 a side [SET-12]", () => {
+    const bidsOf = (small: number, large: number) => {
+      const day = newDay([], { ...MARKET, minimumVolume: 60 });
+      const ticket = addTicket(day, 1, 10n ** 7n);
+      for (let i = 0; i < small; i++) place(day, order(ticket, "buy", 960n, 1));
+      for (let i = 0; i < large; i++) place(day, order(ticket, "buy", 950n, 2));
+      const [quote] = restingQuotes(restedOrders(day.liveOrders(), NOW, CLOSES), day, 0);
+      return quote?.bids.map(({ order: { quantity } }) => quantity) ?? [];
+    };
+    assert.equal(MOST_QUOTES, 40);
+    assert.deepEqual(bidsOf(300, 0), []);
+    assert.deepEqual(bidsOf(39, 0), []);
+    assert.deepEqual(bidsOf(40, 19), []);
+    // 20 of two contracts and 20 of one are 60 in 40 orders.
+    const most = bidsOf(40, 20);
+    assert.deepEqual([most.length, most.reduce((sum, quantity) => sum + quantity, 0)], [40, 60]);
+    assert.deepEqual(bidsOf(20, 40), Array<number>(30).fill(2));
+  });
+
+  test("orders of a ticket that is gone, or can no longer bear all of them, are not attested [SET-8, SET-12]", () => {
+    const day = newDay();
+    const [a, b] = [addTicket(day, 1, 10n ** 6n), addTicket(day, 2, 10n ** 6n)];
+    for (const ticket of [a, b]) place(day, order(ticket, "buy", 950n, 9));
+    const rested = restedOrders(day.liveOrders(), NOW, CLOSES);
+    const attested = () => restingQuotes(rested, day, 0).flatMap(({ bids }) => bids.map((bid) => bid.order.ticketId));
+    assert.deepEqual(attested(), [a]);
+    day.ticket(a).balance = { cash: 0n, position: 0n };
+    assert.deepEqual(attested(), [b]);
+    day.tickets.delete(b);
+    assert.deepEqual(attested(), []);
   });
 });
 
