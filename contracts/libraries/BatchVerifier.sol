@@ -55,10 +55,36 @@ library BatchVerifier {
         Proof[] calldata proofs,
         uint256[25][] calldata signals
     ) internal view returns (bytes32) {
+        (bytes32 proofsHash, bytes32 signalsHash) = _hashesOf(proofs, signals);
         return
             keccak256(
-                abi.encode(DOMAIN, block.chainid, address(this), batchNumber, VerifyingKey.HASH, proofs, signals)
+                abi.encode(
+                    DOMAIN,
+                    block.chainid,
+                    address(this),
+                    batchNumber,
+                    VerifyingKey.HASH,
+                    proofs.length,
+                    proofsHash,
+                    signalsHash
+                )
             );
+    }
+
+    // Of the words of all proofs and of all signals, straight from calldata: both are lists of words of fixed length.
+    function _hashesOf(
+        Proof[] calldata proofs,
+        uint256[25][] calldata signals
+    ) private pure returns (bytes32 proofsHash, bytes32 signalsHash) {
+        assembly ("memory-safe") {
+            let free := mload(0x40)
+            let size := mul(proofs.length, 0x100)
+            calldatacopy(free, proofs.offset, size)
+            proofsHash := keccak256(free, size)
+            size := mul(signals.length, 0x320)
+            calldatacopy(free, signals.offset, size)
+            signalsHash := keccak256(free, size)
+        }
     }
 
     // rho_i. The first is 1: only the ratios matter.

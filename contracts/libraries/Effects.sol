@@ -7,6 +7,7 @@ import {Fills} from "./Fills.sol";
 import {Margin} from "./Margin.sol";
 import {NoteBook} from "./NoteBook.sol";
 import {Notes} from "./Notes.sol";
+import {Scratch} from "./Scratch.sol";
 import {Signatures} from "./Signatures.sol";
 import {
     Action,
@@ -54,6 +55,8 @@ library Effects {
         uint256 bondDue;
         uint256 applied;
         bool direct;
+        // In Trading, when what enters would leave those inside no room to get out.
+        bool crowded;
         Skip lastSkip;
     }
 
@@ -66,7 +69,7 @@ library Effects {
         SignedOrder[] calldata orders,
         Fill[] calldata fills
     ) public returns (Payout[] memory payouts, bytes32 fillsHash) {
-        Outcome memory outcome = _newOutcome(transitions.length);
+        Outcome memory outcome = _newOutcome(s, transitions.length);
         uint256 i = 0;
         for (; i < transitions.length && _isEntering(transitions[i]); i++) {
             _apply(s, transitions[i], deltas[i], domainSeparator, outcome);
@@ -87,7 +90,7 @@ library Effects {
         Transition[] calldata transitions,
         Delta[] memory deltas
     ) public returns (Payout[] memory payouts, uint256 bondDue) {
-        Outcome memory outcome = _newOutcome(transitions.length);
+        Outcome memory outcome = _newOutcome(s, transitions.length);
         outcome.direct = true;
         for (uint256 i = 0; i < transitions.length; i++) {
             _apply(s, transitions[i], deltas[i], domainSeparator, outcome);
@@ -126,11 +129,13 @@ library Effects {
         }
     }
 
-    function _newOutcome(uint256 count) private pure returns (Outcome memory outcome) {
+    function _newOutcome(State storage s, uint256 count) private view returns (Outcome memory outcome) {
         outcome.current = new uint256[](count);
         outcome.next = new uint256[](count);
         outcome.sleepers = new uint256[](count);
         outcome.payouts = new Payout[](count);
+        // A transition brings a note and up to eight tickets, each of which reserves as much room as a note at the most.
+        outcome.crowded = s.phase == Phase.Trading && !NoteBook.hasRoom(s, s.epoch, 9 * count);
     }
 
     // Applies a proven transition with its proven public change. A skipped one leaves a zero leaf.
@@ -141,6 +146,7 @@ library Effects {
         bytes32 domainSeparator,
         Outcome memory outcome
     ) private {
+        uint256 mark = Scratch.mark();
         Skip skip = s.spent[t.nullifier] ? Skip.NullifierSpent : _effect(s, t, delta, domainSeparator, outcome);
         if (skip == Skip.None) {
             outcome.applied++;
@@ -159,6 +165,7 @@ library Effects {
             outcome.lastSkip = skip;
             emit IClearingHouse.TransitionSkipped(t.nullifier, t.action, skip);
         }
+        Scratch.release(mark);
         // Anybody may send copies of one proof: those that do nothing must not eat up the tree.
         if (skip != Skip.None && outcome.direct) return;
         uint256 leaf = skip == Skip.None ? t.newNote : 0;
@@ -175,8 +182,7 @@ library Effects {
         Outcome memory outcome
     ) private returns (Skip) {
         Action action = t.action;
-        bool crowds = _isEntering(t) && s.phase == Phase.Trading;
-        if (crowds && !NoteBook.hasRoom(s, s.epoch, outcome.current.length)) return Skip.TreeFull;
+        if (outcome.crowded && _isEntering(t)) return Skip.TreeFull;
         if (action == Action.Fund) return _fund(s, t, domainSeparator);
         if (action == Action.OpenTicket) return _openTicket(s, t, delta);
         if (action == Action.CloseTicket) return _closeTicket(s, t, domainSeparator);
@@ -205,12 +211,6 @@ library Effects {
 
     function _openTicket(State storage s, Transition calldata t, Delta memory delta) private returns (Skip) {
         OpenTicketFields memory f = abi.decode(t.fields, (OpenTicketFields));
-        TicketSums memory sums = s.ticketSums[f.slot];
-        for (uint256 i = 0; i < f.tickets.length; i++) {
-            sums.cash += f.tickets[i].cash;
-            sums.net += f.tickets[i].position;
-            sums.gross += uint64(Margin.magnitude(f.tickets[i].position));
-        }
         s.poolCash += delta.cashDelta;
         s.poolPosition[f.slot] += int64(delta.positionDelta);
         if (s.poolCover() < 0) {
@@ -218,15 +218,19 @@ library Effects {
             s.poolPosition[f.slot] -= int64(delta.positionDelta);
             return Skip.PoolShort;
         }
-        s.ticketSums[f.slot] = sums;
         s.fees += f.relayFee;
-        s.epochs[s.epoch].openTickets += uint32(f.tickets.length);
+        uint32 epoch = s.epoch;
+        s.epochs[epoch].openTickets += uint32(f.tickets.length);
+        TicketSums memory sums = s.ticketSums[f.slot];
         for (uint256 i = 0; i < f.tickets.length; i++) {
             TicketOpening memory opening = f.tickets[i];
+            sums.cash += opening.cash;
+            sums.net += opening.position;
+            sums.gross += uint64(Margin.magnitude(opening.position));
             bytes32 ticketId = keccak256(abi.encode(t.nullifier, t.newNote, f.slot, i));
             s.tickets[ticketId] = Ticket({
                 sessionKey: opening.sessionKey,
-                epoch: s.epoch,
+                epoch: epoch,
                 slot: f.slot,
                 reduceOnly: opening.reduceOnly,
                 openedInBatch: s.lastBatch,
@@ -239,13 +243,14 @@ library Effects {
             emit IClearingHouse.TicketOpened(
                 ticketId,
                 opening.sessionKey,
-                s.epoch,
+                epoch,
                 f.slot,
                 opening.cash,
                 opening.position,
                 opening.reduceOnly
             );
         }
+        s.ticketSums[f.slot] = sums;
         return Skip.None;
     }
 
@@ -297,7 +302,7 @@ library Effects {
             return Skip.PoolShort;
         }
         s.fees += f.relayFee;
-        outcome.payouts[outcome.payoutCount++] = Payout(f.to, f.amount);
+        _owe(outcome, f.to, f.amount);
         return Skip.None;
     }
 
@@ -363,7 +368,7 @@ library Effects {
         }
         seat.status = SeatStatus.Closed;
         seat.bond = 0;
-        outcome.payouts[outcome.payoutCount++] = Payout(f.to, f.equity + refund);
+        _owe(outcome, f.to, f.equity + refund);
         return Skip.None;
     }
 
@@ -379,8 +384,14 @@ library Effects {
         s.bonds -= bond;
         uint128 fee = f.relayFee < bond ? f.relayFee : bond;
         s.fees += fee;
-        outcome.payouts[outcome.payoutCount++] = Payout(f.to, bond - fee);
+        _owe(outcome, f.to, bond - fee);
         return Skip.None;
+    }
+
+    // Written in place: what `_apply` allocates is gone when it returns.
+    function _owe(Outcome memory outcome, address to, uint256 amount) private pure {
+        Payout memory payout = outcome.payouts[outcome.payoutCount++];
+        (payout.to, payout.amount) = (to, amount);
     }
 
     // Active with its note in the tree of the present epoch.

@@ -6,6 +6,7 @@ import {BatchVerifier} from "./BatchVerifier.sol";
 import {SLEEPERS, State, StateMath} from "./ClearingState.sol";
 import {Margin} from "./Margin.sol";
 import {Proof} from "./Proof.sol";
+import {Scratch} from "./Scratch.sol";
 import {
     Action,
     BIG,
@@ -81,11 +82,14 @@ library Statements {
         uint256[25][] memory signals = new uint256[25][](count);
         Valued memory last;
         for (uint256 i = 0; i < count; i++) {
+            uint256 mark = Scratch.mark();
             _requirePhase(s, transitions[i], relayed);
             Change memory change = _changeOf(s, transitions[i]);
             _checkChange(s, change, transitions[i].root, relayed);
             _write(s, transitions[i], change, signals[i], last);
-            deltas[i] = Delta(change.cashDelta, change.slot, change.positionDelta);
+            Delta memory delta = deltas[i];
+            (delta.cashDelta, delta.slot, delta.positionDelta) = (change.cashDelta, change.slot, change.positionDelta);
+            Scratch.release(mark);
         }
         BatchVerifier.verify(batchNumber, proofs, signals);
     }

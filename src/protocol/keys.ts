@@ -73,7 +73,7 @@ export function accountKeys(phrase: string, account: bigint | number): AccountKe
   return keysOfSpendingKey(BigInt(`0x${bytesToHex(wide)}`) % FIELD_MODULUS);
 }
 
-/** ownerKey and viewingKey of a spending key. Throws NonCanonicalField. */
+/** ownerKey and viewingKey of a spending key. Throws NonCanonicalSecret. */
 export function keysOfSpendingKey(spendingKey: bigint): AccountKeys {
   assertCanonicalSecret("spendingKey", spendingKey);
   return { spendingKey, ownerKey: hash2(TAG_OWNER, spendingKey), viewingKey: hash2(TAG_VIEW, spendingKey) };

@@ -48,7 +48,7 @@ export function assertAccount(account: Account): void {
 
 /**
  * note = H3(ownerKey, blinding, H9(cash, position[0..7])), signed numbers as field elements.
- * The nesting lets a contract compute a zero note with one small hash. Throws OutOfRange, NonCanonicalField.
+ * The nesting lets a contract compute a zero note with one small hash. Throws OutOfRange, NonCanonicalField, NonCanonicalSecret.
  */
 export function noteCommitment(ownerKey: bigint, blinding: bigint, account: Account): bigint {
   assertCanonical("ownerKey", ownerKey);
@@ -64,7 +64,7 @@ export function zeroNote(ownerKey: bigint): bigint {
 
 /**
  * blinding = H(TAG_BLIND, viewingKey, index). The index of an account only ever increases and is journalled before
- * use: a repeated note would have a repeated nullifier and be lost. Throws OutOfRange, NonCanonicalField.
+ * use: a repeated note would have a repeated nullifier and be lost. Throws OutOfRange, NonCanonicalSecret.
  */
 export function blindingOf(viewingKey: bigint, index: bigint | number): bigint {
   assertCanonicalSecret("viewingKey", viewingKey);
@@ -72,7 +72,7 @@ export function blindingOf(viewingKey: bigint, index: bigint | number): bigint {
   return hash3(TAG_BLIND, viewingKey, BigInt(index));
 }
 
-/** nullifier = H(TAG_NULL, viewingKey, note). Throws NonCanonicalField. */
+/** nullifier = H(TAG_NULL, viewingKey, note). Throws NonCanonicalField, NonCanonicalSecret. */
 export function nullifierOf(viewingKey: bigint, note: bigint): bigint {
   assertCanonicalSecret("viewingKey", viewingKey);
   assertCanonical("note", note);

@@ -50,7 +50,7 @@ export type WalletOptions = { readonly scryptN?: number };
 
 /**
  * A wallet directory: `keystore.json` holds the seed phrase, encrypted with a password as Web3 secret storage, and
- * `journal.sqlite` the indices used. What accounts own is not stored: the chain knows it. Losing the journal is
+ * `journal.sqlite` the indices used. What accounts own is not stored: the chain knows it. Losing the journal
  * costs no money, since recovery finds the next index; but while it lasts no index serves twice, and with it gone orders
  * signed for an opening that never landed may share a session key with later ones (spec ACC-6).
  */

@@ -134,8 +134,9 @@ async function seedInTypeScript(items: Items, batchNumber: bigint): Promise<Hex>
         { type: "address" },
         { type: "uint256" },
         { type: "bytes32" },
-        proofType,
-        { type: "uint256[25][]" },
+        { type: "uint256" },
+        { type: "bytes32" },
+        { type: "bytes32" },
       ],
       [
         keccak256(stringToHex("Hedgerow batch of transition proofs, version 1")),
@@ -143,11 +144,17 @@ async function seedInTypeScript(items: Items, batchNumber: bigint): Promise<Hex>
         batch.address,
         batchNumber,
         numberToHex(BigInt(verifyingKeyHash), { size: 32 }),
-        proofsOf(items),
-        signalsOf(items).map(tuple25),
+        BigInt(items.length),
+        keccak256(wordsOf(encodeAbiParameters([proofType], [proofsOf(items)]))),
+        keccak256(wordsOf(encodeAbiParameters([{ type: "uint256[25][]" }], [signalsOf(items).map(tuple25)]))),
       ],
     ),
   );
+}
+
+/** The elements of an encoded list, without its offset and its length. */
+function wordsOf(encodedList: Hex): Hex {
+  return `0x${encodedList.slice(2 + 2 * 64)}`;
 }
 
 // prettier-ignore
