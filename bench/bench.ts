@@ -1,11 +1,10 @@
 /**
  * Measures proofs and gas on a local chain with the rules of the main one: `npm run bench -- --json FILE`.
- * The exit code is 1 if an aim is missed.
+ * A missed aim is shown, and is no failure; a contract too large for the chain is one.
  */
 import { writeFileSync } from "node:fs";
 import { cpus } from "node:os";
-import { parseArgs } from "node:util";
-import { grouped, Progress, table } from "../src/cli/terminal.ts";
+import { argumentsOf, grouped, Progress, table } from "../src/cli/terminal.ts";
 import { createProver, type Prover } from "../src/prover/prover.ts";
 import { startExchange } from "../test/support/exchange.ts";
 import {
@@ -101,8 +100,8 @@ function fail(): never {
   throw new Error("the workload opened no tickets");
 }
 
-/** Prints the figures beside their aims; returns whether all are met. */
-function report({ machine, constraints, proofMs, gas }: Figures): boolean {
+/** Prints the figures beside their aims. */
+function report({ machine, constraints, proofMs, gas }: Figures): void {
   const [largest] = deployedContracts();
   const aims: readonly (readonly [what: string, figure: number, aim: number | undefined])[] = [
     ["circuit, constraints", constraints, 8_192],
@@ -121,7 +120,7 @@ function report({ machine, constraints, proofMs, gas }: Figures): boolean {
     what,
     grouped(figure),
     aim === undefined ? "" : grouped(aim),
-    aim === undefined ? "" : met(figure, aim) ? "pass" : "FAIL",
+    aim === undefined ? "" : met(figure, aim) ? "met" : "missed",
   ]);
   console.log(`${machine}
 A local chain with mainnet's rules, real proofs. An opening: one transaction
@@ -133,10 +132,9 @@ the second row but for the taker's.
   console.log(
     table([{ title: "" }, { title: "figure", right: true }, { title: "aim", right: true }, { title: "" }], rows),
   );
-  return aims.every(([, figure, aim]) => met(figure, aim));
 }
 
-const { values } = parseArgs({ options: { json: { type: "string" } } });
+const { values } = argumentsOf({ json: { type: "string" } }, "npm run bench -- [--json FILE]");
 const figures = await measure();
 if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(figures, undefined, 2)}\n`);
-process.exitCode = report(figures) ? 0 : 1;
+report(figures);

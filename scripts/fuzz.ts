@@ -3,12 +3,14 @@
  * with other numbers of traders, days and steps; stops at the first fault with its seed and exit code 1. A run ends
  * after the time, so the last one is cut short by nothing.
  */
-import { inspect, parseArgs } from "node:util";
+import { inspect } from "node:util";
 import { z } from "zod";
+import { argumentsOf } from "../src/cli/terminal.ts";
 import { type Days, playDays } from "../test/invariant/days.ts";
 
-const { values } = parseArgs({ options: { minutes: { type: "string" }, seed: { type: "string" } } });
-const options = z
+const USAGE = "npm run fuzz -- [--minutes N] [--seed S]";
+const { values } = argumentsOf({ minutes: { type: "string" }, seed: { type: "string" } }, USAGE);
+const parsed = z
   .object({
     minutes: z.coerce.number().positive().default(5),
     seed: z.coerce
@@ -17,7 +19,12 @@ const options = z
       .nonnegative()
       .default(Date.now() % 1_000_000_007),
   })
-  .parse(values);
+  .safeParse(values);
+if (!parsed.success) {
+  console.error(`minutes is above 0 and seed a whole number\n\n${USAGE}`);
+  process.exit(2);
+}
+const options = parsed.data;
 
 const ends = performance.now() + options.minutes * 60_000;
 const total = new Map<string, number>();
@@ -43,5 +50,5 @@ for (let seed = options.seed; performance.now() < ends; seed++, runs++) {
     break;
   }
 }
-console.log(`${runs} runs without a fault`);
+console.log(`${runs} runs without a fault${process.exitCode === 1 ? ", then one with" : ""}`);
 for (const [what, times] of [...total].sort(([, a], [, b]) => b - a)) console.log(`  ${what}: ${times}`);

@@ -1,4 +1,4 @@
-import { stripVTControlCharacters } from "node:util";
+import { parseArgs, type ParseArgsOptionsConfig, stripVTControlCharacters } from "node:util";
 
 /** A column of a table: its title, and whether its cells are numbers (set to the right). */
 export type Column = { readonly title: string; readonly right?: boolean };
@@ -72,5 +72,15 @@ export class Progress {
     const filled = this.#total === 0 ? width : Math.round((width * this.#done) / this.#total);
     const bar = "#".repeat(filled) + ".".repeat(width - filled);
     this.#stream.write(`\r\u001b[2K  ${this.#title} [${bar}] ${this.#done}/${this.#total}`);
+  }
+}
+
+/** The process's options. What it does not know ends the process with the usage and exit code 2. */
+export function argumentsOf<const options extends ParseArgsOptionsConfig>(options: options, usage: string) {
+  try {
+    return parseArgs({ options });
+  } catch (error) {
+    console.error(`${error instanceof Error ? error.message : String(error)}\n\n${usage}`);
+    process.exit(2);
   }
 }
