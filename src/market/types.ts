@@ -1,13 +1,13 @@
+import type { SelfTradeMode, Side, TimeInForce } from "../protocol/order.ts";
 import type { MatchingError } from "./errors.ts";
 
-/** A bid is an order to buy, an ask an order to sell. */
-export type Side = "buy" | "sell";
+export type { SelfTradeMode, Side, TimeInForce };
 
-/** GTC rests what is left, IOC drops it, FOK trades everything at once or nothing. */
-export type TimeInForce = "GTC" | "IOC" | "FOK";
-
-/** Who gives way when an order meets one of its own owner (MAT-7). */
-export type SelfTradeMode = "cancel-incoming" | "cancel-resting";
+/**
+ * What a market does with orders. pre-open: they rest and nothing trades, until the call auction. open: continuous
+ * trading; closing: the same, in the settlement window. halted and closed: only cancels.
+ */
+export type Session = "pre-open" | "open" | "halted" | "closing" | "closed";
 
 /** Identity of an order, opaque to the engine: see `orderIdOf`. */
 export type OrderId = string;

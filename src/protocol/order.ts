@@ -22,6 +22,24 @@ export type Order = {
   readonly expiry: bigint;
 };
 
+/** Who gives way when an order meets one of its own ticket (spec MAT-7). */
+export type SelfTradeMode = "cancel-incoming" | "cancel-resting" | "cancel-both" | "decrement";
+
+/**
+ * What an order tells the operator beyond what settles on chain: a message of its own, bound to the order's hash. An
+ * order without it has none of these and cancels the incoming order where it would meet its own ticket.
+ */
+export type Instructions = {
+  readonly orderHash: Hex;
+  /** Base units per contract, |stopPrice| < 2^80: the order waits until a trade reaches it. Undefined: no stop. */
+  readonly stopPrice: bigint | undefined;
+  /** Contracts shown at a time, 1 to quantity; 0: all of them. */
+  readonly displayQuantity: number;
+  readonly selfTrade: SelfTradeMode;
+  /** Whether it may only bring the ticket's position nearer to zero. */
+  readonly reduceOnly: boolean;
+};
+
 /** The EIP-712 domain of one clearing house. */
 export type Domain = {
   readonly name: "Hedgerow";
@@ -47,6 +65,24 @@ export type Cancel = { readonly ticketId: Hex; readonly clientId: bigint };
 
 /** A cancel with the 65-byte signature of its ticket's session key. */
 export type SignedCancel = { readonly cancel: Cancel; readonly signature: Hex };
+
+/** Takes all orders of a ticket out of the book. `nonce`, 64 bits, rises over all messages of the ticket that have one. */
+export type CancelAll = { readonly ticketId: Hex; readonly nonce: bigint };
+
+export type SignedCancelAll = { readonly cancelAll: CancelAll; readonly signature: Hex };
+
+/**
+ * Heartbeat of a dead-man cancel: all orders of the ticket are cancelled `seconds` (32 bits) after it unless another
+ * one comes; 0 takes the guard away. `nonce` as for CancelAll.
+ */
+export type CancelAfter = { readonly ticketId: Hex; readonly nonce: bigint; readonly seconds: number };
+
+export type SignedCancelAfter = { readonly cancelAfter: CancelAfter; readonly signature: Hex };
+
+/** Lets its bearer see the orders of a ticket until `validUntil`, unix seconds, 64 bits. */
+export type Watch = { readonly ticketId: Hex; readonly validUntil: bigint };
+
+export type SignedWatch = { readonly watch: Watch; readonly signature: Hex };
 
 /** The contract's codes for side and time in force. */
 export const SIDE_CODE: Readonly<Record<Side, number>> = { buy: 0, sell: 1 };
