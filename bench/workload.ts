@@ -6,7 +6,7 @@ import {
   openSeat,
   type ProvenTransition,
   publicClientOf,
-  readClock,
+  readDayState,
   type Sender,
   type SignedOrder,
   submitBatch,
@@ -105,7 +105,7 @@ export async function post(
   fills: readonly Fill[] = [],
 ): Promise<TransactionReceipt> {
   const { chain, operator } = bench.exchange;
-  const { nextBatchNumber } = await readClock(chain);
+  const { nextBatchNumber } = await readDayState(chain);
   const batch = { batchNumber: nextBatchNumber, transitions, orders, fills, logHead: LOG_HEAD };
   const receipt = await submitBatch(chain, operator, batch);
   await follow(bench);
@@ -130,7 +130,7 @@ export async function postFills(
     const side: Side = sellers.has(desk) ? "sell" : "buy";
     orders.push(await orderOf(bench, desk, side, quantity));
   }
-  const { lastSeq } = await readClock(bench.exchange.chain);
+  const { lastSeq } = await readDayState(bench.exchange.chain);
   const execTime = await bench.exchange.now();
   const fills = pairs.map(({ maker, taker }, i) => ({
     maker: desks.indexOf(maker),

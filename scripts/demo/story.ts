@@ -5,7 +5,7 @@ import {
   call,
   closeEpoch,
   type ProvenTransition,
-  readClock,
+  readDayState,
   refusalOf,
   type SignedOrder,
   transitionMessage,
@@ -431,7 +431,7 @@ async function figureOne(
 
 /** Asks the chain what it would say to a batch of the operator, without sending it. */
 async function simulateBatch(stage: Stage, transitions: readonly ProvenTransition[]): Promise<void> {
-  const { nextBatchNumber } = await readClock(stage.chain);
+  const { nextBatchNumber } = await readDayState(stage.chain);
   const data = encodeFunctionData({
     abi: clearingHouseAbi,
     functionName: "submitBatch",

@@ -5,7 +5,7 @@ import { HedgerowError } from "../protocol/errors.ts";
 import type { Hex } from "../protocol/keys.ts";
 import { type MerklePath, NoteTree } from "../protocol/tree.ts";
 import { clearingHouseAbi } from "./abi.ts";
-import { type Chain, readClock, readMarkets, refusalOf } from "./clearingHouse.ts";
+import { type Chain, readDayState, readMarkets, refusalOf } from "./clearingHouse.ts";
 
 /** Number of the sleepers' tree; the tree of epoch e has number e. */
 export const SLEEPERS = 2n ** 32n;
@@ -146,7 +146,7 @@ export class ChainState {
         this.#nextBlock = toBlock + 1n;
       }
       // What was recorded stays recorded if this fails; the next sync tries again.
-      if (this.#cycled) await this.#readClock();
+      if (this.#cycled) await this.#readDay();
     } catch (error) {
       throw refusalOf(error);
     }
@@ -158,14 +158,14 @@ export class ChainState {
     this.#cycled ||= event.eventName === "EpochClosed" || event.eventName === "EpochOpened";
   }
 
-  async #readClock(): Promise<void> {
-    const clock = await readClock(this.chain);
+  async #readDay(): Promise<void> {
+    const day = await readDayState(this.chain);
     const firstStale = Math.max(1, this.epoch);
-    for (let epoch = firstStale; epoch <= clock.epoch + 1; epoch++) {
+    for (let epoch = firstStale; epoch <= day.epoch + 1; epoch++) {
       this.#markets.set(epoch, await readMarkets(this.chain, epoch));
     }
-    this.epoch = clock.epoch;
-    this.phase = clock.phase;
+    this.epoch = day.epoch;
+    this.phase = day.phase;
     this.#cycled = false;
   }
 

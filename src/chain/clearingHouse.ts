@@ -191,7 +191,7 @@ function viemChain(url: string, id: number): ViemChain {
 // ------------------------------------------------------------------ reads
 
 /** Where the day stands. */
-export type Clock = {
+export type DayState = {
   readonly epoch: number;
   readonly phase: Phase;
   readonly nextBatchNumber: number;
@@ -200,7 +200,7 @@ export type Clock = {
 };
 
 /** Reads where the day stands. */
-export async function readClock(chain: Chain): Promise<Clock> {
+export async function readDayState(chain: Chain): Promise<DayState> {
   const [epoch, phase, nextBatchNumber, lastSeq, lastN] = await chain.house.read.clock();
   return { epoch, phase: phase === 0 ? "trading" : "window", nextBatchNumber, lastSeq, lastN };
 }

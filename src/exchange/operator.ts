@@ -5,7 +5,7 @@ import {
   closeEpoch,
   ContractRefused,
   type ProvenTransition,
-  readClock,
+  readDayState,
   type RestingQuote,
   type Sender,
   type SignedOrder,
@@ -158,7 +158,7 @@ export class Operator {
     await parts.state.sync();
     const { chain } = parts.state;
     const terms = await chain.house.read.clearingTerms();
-    const { nextBatchNumber, lastSeq } = await readClock(chain);
+    const { nextBatchNumber, lastSeq } = await readDayState(chain);
     const log = new ExchangeLog(Number(lastSeq) + 1, parts.onEntry ?? (() => undefined));
     const operator = new Operator(parts, { terms, log, batchNumber: nextBatchNumber });
     await operator.sync();

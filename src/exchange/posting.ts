@@ -5,7 +5,7 @@ import {
   CallImpossible,
   ContractRefused,
   type ProvenTransition,
-  readClock,
+  readDayState,
   type Sender,
   SKIP_REASONS,
   submitBatch,
@@ -202,7 +202,7 @@ export class Posting {
     const { chain } = this.#state;
     const [postedFills, postedHead] = await chain.house.read.batchRecord([batch.batchNumber]);
     const isOurs = postedFills === fillsHash(batch) && postedHead === batch.logHead;
-    if (!isOurs) throw new BatchNumberTaken(batch.batchNumber, (await readClock(chain)).nextBatchNumber);
+    if (!isOurs) throw new BatchNumberTaken(batch.batchNumber, (await readDayState(chain)).nextBatchNumber);
   }
 
   /** Leaves out what made the batch fail, or returns smaller limits for the next one. Throws if neither helps. */

@@ -9,7 +9,7 @@ import {
   type Fill,
   openSeat,
   type ProvenTransition,
-  readClock,
+  readDayState,
   refusalOf,
   type Sender,
   type SignedOrder,
@@ -143,7 +143,7 @@ async function assertViewsMatch(ticketIds: readonly Hex[]): Promise<void> {
 
 /** A batch that the operator's own key posts past the operator. Throws what the contract says. */
 async function cheat(orders: readonly SignedOrder[], fills: readonly Partial<Fill>[]): Promise<void> {
-  const { nextBatchNumber, lastSeq } = await readClock(x.chain);
+  const { nextBatchNumber, lastSeq } = await readDayState(x.chain);
   const execTime = await x.now();
   const honest: Fill = {
     maker: 0,
@@ -362,7 +362,7 @@ describe("orders", () => {
     const newer = await alice.account.replaceOrder(sell, { quantity: 3 });
     const fok = await bob.account.signOrder(his, terms("buy", 1, 2, { timeInForce: "FOK" }));
     const shy = await bob.account.signOrder(his, terms("buy", 1, 2, { postOnly: true }));
-    const { lastSeq } = await readClock(x.chain);
+    const { lastSeq } = await readDayState(x.chain);
     const now = await x.now();
     await cheat([sell, buy], [{}]);
     await refused(cheat([sell, buy], [{ quantity: 3 }]), "Overfilled");
@@ -484,11 +484,11 @@ describe("batches", () => {
     };
     const other = await newOperator(flaky);
     await other.submitTransition(payout);
-    const { nextBatchNumber } = await readClock(x.chain);
+    const { nextBatchNumber } = await readDayState(x.chain);
     await assert.rejects(other.postBatch(), ChainUnavailable);
     const batch = await other.postBatch();
     assert.deepEqual([batch?.batchNumber, batch?.receipt, batch?.applied], [nextBatchNumber, undefined, [payout]]);
-    assert.equal((await readClock(x.chain)).nextBatchNumber, nextBatchNumber + 1);
+    assert.equal((await readDayState(x.chain)).nextBatchNumber, nextBatchNumber + 1);
     assert.deepEqual([lost, other.queue.length, await other.flush()], [1, 0, []]);
   });
 

@@ -6,7 +6,7 @@ import {
   deposit,
   type Fill,
   type ProvenTransition,
-  readClock,
+  readDayState,
   type SignedOrder,
   submitBatch,
   submitTransitions,
@@ -144,7 +144,7 @@ async function planFills(world: World, most: number, gains: Gains) {
   const orders: SignedOrder[] = [];
   const fills: Fill[] = [];
   const traded = new Set<Hex>();
-  const { lastSeq } = await readClock(exchange.chain);
+  const { lastSeq } = await readDayState(exchange.chain);
   const execTime = await execTimeNow(world);
   for (let i = 0; i < 4 * most && fills.length < most; i++) {
     const pair = pickPair(world, open);
@@ -237,7 +237,7 @@ async function post(
   orders: readonly SignedOrder[],
   fills: readonly Fill[],
 ) {
-  const { nextBatchNumber } = await readClock(exchange.chain);
+  const { nextBatchNumber } = await readDayState(exchange.chain);
   const batch = { batchNumber: nextBatchNumber, transitions, orders, fills, logHead: LOG_HEAD };
   return submitBatch(exchange.chain, exchange.operator, batch);
 }

@@ -13,7 +13,7 @@ import {
   type Fill,
   openSeat,
   type ProvenTransition,
-  readClock,
+  readDayState,
   readTokenBalance,
   refusalOf,
   type RestingQuote,
@@ -142,7 +142,7 @@ function deskOf(x: Exchange, prover: typeof unprovenProver) {
     over: Partial<Batch> & { readonly by?: Sender } = {},
   ): Promise<TransactionReceipt> => {
     const { by = x.operator, ...rest } = over;
-    const batchNumber = (await readClock(x.chain)).nextBatchNumber;
+    const batchNumber = (await readDayState(x.chain)).nextBatchNumber;
     const logHead = numberToHex(0, { size: 32 });
     const receipt = await submitBatch(x.chain, by, { batchNumber, transitions, orders, fills, logHead, ...rest });
     await sync();
@@ -151,7 +151,7 @@ function deskOf(x: Exchange, prover: typeof unprovenProver) {
 
   /** A batch with proofs of its own choice, in any number. */
   const batchWith = async (transitions: readonly ProvenTransition[], proofs: readonly Proof[]): Promise<void> => {
-    const { nextBatchNumber } = await readClock(x.chain);
+    const { nextBatchNumber } = await readDayState(x.chain);
     const messages = transitions.map(transitionMessage);
     const args = [nextBatchNumber, messages, proofs, [], [], numberToHex(0, { size: 32 })] as const;
     try {
@@ -392,7 +392,7 @@ function deskOf(x: Exchange, prover: typeof unprovenProver) {
 
   /** A fill of orders 0 (maker) and 1 (taker) of its batch, at the newest block's time, with the next number. */
   const fill = async (over: Partial<Fill> & Pick<Fill, "price" | "quantity">): Promise<Fill> => {
-    const { lastSeq } = await readClock(x.chain);
+    const { lastSeq } = await readDayState(x.chain);
     const { closingTime } = await epochOf();
     const now = await x.now();
     const execTime = now < closingTime ? now : closingTime;

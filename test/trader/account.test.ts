@@ -9,7 +9,7 @@ import {
   type Fill,
   openSeat,
   type ProvenTransition,
-  readClock,
+  readDayState,
   readTokenBalance,
   type Sender,
   type SignedOrder,
@@ -91,7 +91,7 @@ async function batch(
   orders: readonly SignedOrder[] = [],
   fills: readonly Fill[] = [],
 ): Promise<void> {
-  const { nextBatchNumber } = await readClock(x.chain);
+  const { nextBatchNumber } = await readDayState(x.chain);
   await submitBatch(x.chain, x.operator, {
     batchNumber: nextBatchNumber,
     transitions,
