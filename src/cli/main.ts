@@ -1,4 +1,5 @@
 import { Command } from "commander";
+import type { MatchOptions } from "./match.ts";
 import manifest from "../../package.json" with { type: "json" };
 
 /**
@@ -45,6 +46,23 @@ program
   .action(async (args: string[]) => {
     const { runDemo } = await import("../../scripts/demo.ts");
     await runDemo(args);
+  });
+
+program
+  .command("match")
+  .description("run recorded orders through the matching engine alone, and write what they trade")
+  .requiredOption("--commands <file>", "CSV: seq,time_ns,op,order_id,side,price,size,tif; more columns are ignored")
+  .requiredOption("--fills <file>", "what is written: seq,n,taker_order_id,maker_order_id,price,size")
+  .option("--book <file>", "what rests at the beginning, in priority order: order_id,side,price,size")
+  .option("--json", "print one JSON object")
+  .addHelpText(
+    "after",
+    "\nA file - is standard input or output; what ends in .gz is unpacked. Wrong input: exit code 2.",
+  )
+  .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : 2))
+  .action(async (options: MatchOptions) => {
+    const { runMatch } = await import("./match.ts");
+    await runMatch(options);
   });
 
 if (process.argv.length <= 2) program.help();
