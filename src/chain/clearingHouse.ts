@@ -1,24 +1,17 @@
 import {
-  type Account,
-  BaseError,
   type Chain as ViemChain,
   createPublicClient,
   createWalletClient,
-  decodeErrorResult,
   defineChain,
   encodeFunctionData,
   type GetContractReturnType,
   getContract,
   http,
-  type HttpTransport,
   isHex,
   parseEventLogs,
-  type PublicClient,
-  RpcRequestError,
   signatureToCompactSignature,
   parseSignature,
   type TransactionReceipt,
-  type WalletClient,
 } from "viem";
 import { privateKeyToAccount } from "viem/accounts";
 import { createNonceManager, jsonRpc, type NonceManager } from "viem/nonce";
@@ -30,6 +23,11 @@ import { SLOTS } from "../protocol/note.ts";
 import { type Domain, domainOf, type Order, orderMessage } from "../protocol/order.ts";
 import type { Proof } from "../protocol/proof.ts";
 import { clearingHouseAbi, testDollarAbi } from "./abi.ts";
+import { CallImpossible, ChainUnavailable, messageOf, refusalOf } from "./refusals.ts";
+import { type Client, POLLING_MS, type Sender, type SendOptions, sendCall } from "./sending.ts";
+
+export { CallImpossible, ChainUnavailable, ContractRefused, refusalOf } from "./refusals.ts";
+export type { Sender, SendOptions } from "./sending.ts";
 
 /** A transition as a trader hands it on: everything public, with its proof. */
 export type ProvenTransition = {
@@ -89,33 +87,6 @@ export type Chain = {
   /** Its views, typed. Each may throw what refusalOf makes of it. */
   readonly house: GetContractReturnType<typeof clearingHouseAbi, Client>;
 };
-
-type Client = PublicClient<HttpTransport, ViemChain>;
-
-/** Somebody who can send transactions. */
-export type Sender = { readonly wallet: WalletClient<HttpTransport, ViemChain, Account>; readonly address: Hex };
-
-/** The contract refused a call. `code` is the name of its Solidity error, `details` its arguments. */
-export class ContractRefused extends HedgerowError {}
-
-/** The chain could not be asked, or a mined transaction failed. */
-export class ChainUnavailable extends HedgerowError {
-  constructor(what: string, reason: string) {
-    super("ChainUnavailable", `${what} failed: ${reason}; is the node running and the address right?`, { what });
-  }
-}
-
-/** The node is there, but cannot run a call: it does not encode, is too large, takes too much gas, or lacks ether. */
-export class CallImpossible extends HedgerowError {
-  constructor(reason: string) {
-    super("CallImpossible", `the node cannot run the call: ${reason}; send less at once, and look at the ether`);
-  }
-}
-
-const POLLING_MS = 25;
-
-/** The most gas that a transaction may have (EIP-7825). */
-const GAS_CAP = 1n << 24n;
 
 /** The node serves another chain than the one asked for: what is signed here must not be good there. */
 export class WrongChain extends HedgerowError {
@@ -219,28 +190,41 @@ export async function readTokenBalance(chain: Chain, holder: Hex = chain.address
 // ------------------------------------------------------------------ writes
 
 /** Lets the clearing house take `amount` base units from the sender. */
-export async function approve(chain: Chain, sender: Sender, amount: bigint): Promise<TransactionReceipt> {
+export async function approve(
+  chain: Chain,
+  sender: Sender,
+  amount: bigint,
+  options: SendOptions = {},
+): Promise<TransactionReceipt> {
   const token = await chain.house.read.token();
   const data = encodeFunctionData({ abi: testDollarAbi, functionName: "approve", args: [chain.address, amount] });
-  return transact(chain, sender, data, token);
+  return transact(chain, sender, data, options, token);
 }
 
 /** Deposits `amount` approved base units as a credit of `key`; returns the credit's number. */
-export async function deposit(chain: Chain, sender: Sender, amount: bigint, key: Hex): Promise<bigint> {
+export async function deposit(
+  chain: Chain,
+  sender: Sender,
+  amount: bigint,
+  key: Hex,
+  options: SendOptions = {},
+): Promise<bigint> {
   const data = encodeFunctionData({ abi: clearingHouseAbi, functionName: "deposit", args: [amount, key] });
-  const receipt = await transact(chain, sender, data);
+  const receipt = await transact(chain, sender, data, options);
   const [event] = parseEventLogs({ abi: clearingHouseAbi, logs: receipt.logs, eventName: "CreditOpened" });
   if (event === undefined) throw new ChainUnavailable("deposit", "the receipt carries no CreditOpened event");
   return event.args.creditId;
 }
 
 /** Opens the seat of an owner key; the sender pays the approved bond. */
-export async function openSeat(chain: Chain, sender: Sender, ownerKey: bigint): Promise<TransactionReceipt> {
-  return transact(
-    chain,
-    sender,
-    encodeFunctionData({ abi: clearingHouseAbi, functionName: "openSeat", args: [ownerKey] }),
-  );
+export async function openSeat(
+  chain: Chain,
+  sender: Sender,
+  ownerKey: bigint,
+  options: SendOptions = {},
+): Promise<TransactionReceipt> {
+  const data = encodeFunctionData({ abi: clearingHouseAbi, functionName: "openSeat", args: [ownerKey] });
+  return transact(chain, sender, data, options);
 }
 
 /** Submits transitions directly. Throws ContractRefused: NotApplied where a batch would have skipped one. */
@@ -248,10 +232,11 @@ export async function submitTransitions(
   chain: Chain,
   sender: Sender,
   transitions: readonly ProvenTransition[],
+  options: SendOptions = {},
 ): Promise<TransactionReceipt> {
   const args = [transitions.map(transitionMessage), transitions.map((transition) => transition.proof)] as const;
   const data = encodeFunctionData({ abi: clearingHouseAbi, functionName: "submitTransitions", args });
-  return transact(chain, sender, data);
+  return transact(chain, sender, data, options);
 }
 
 /** Everything the operator posts at once. */
@@ -266,15 +251,16 @@ export type Batch = {
 /**
  * Posts a batch; skipped transitions show in its events. `onSend` is called when the node has found that it would pass,
  * just before it is handed over: from then on it may land, whatever this throws. Throws ContractRefused when it is
- * refused whole, CallImpossible or ChainUnavailable.
+ * refused whole, and what sendCall throws.
  */
 export async function submitBatch(
   chain: Chain,
   operator: Sender,
   batch: Batch,
-  onSend: () => void = () => undefined,
+  options: SendOptions | (() => void) = {},
 ): Promise<TransactionReceipt> {
-  return transact(chain, operator, encodeBatch(batch), chain.address, onSend);
+  const sendOptions = typeof options === "function" ? { onSend: options } : options;
+  return transact(chain, operator, encodeBatch(batch), sendOptions);
 }
 
 /** Asks what the contract would say to a batch now: nothing if it would pass. Throws what submitBatch throws. */
@@ -307,17 +293,15 @@ export async function closeEpoch(
   chain: Chain,
   sender: Sender,
   quotes: readonly RestingQuote[] = [],
+  options: SendOptions = {},
 ): Promise<TransactionReceipt> {
   const args = quotes.map(({ slot, bids, asks }) => ({
     slot,
     bids: bids.map(signedOrderMessage),
     asks: asks.map(signedOrderMessage),
   }));
-  return transact(
-    chain,
-    sender,
-    encodeFunctionData({ abi: clearingHouseAbi, functionName: "closeEpoch", args: [args] }),
-  );
+  const data = encodeFunctionData({ abi: clearingHouseAbi, functionName: "closeEpoch", args: [args] });
+  return transact(chain, sender, data, options);
 }
 
 /** Calls that take no proof: each by its name and arguments. */
@@ -329,8 +313,13 @@ export type PlainCall =
   | { readonly functionName: "contributeToFund"; readonly args: readonly [amount: bigint] };
 
 /** Sends a plain call. Throws ContractRefused. */
-export async function call(chain: Chain, sender: Sender, plain: PlainCall): Promise<TransactionReceipt> {
-  return transact(chain, sender, encodeFunctionData({ abi: clearingHouseAbi, ...plain }));
+export async function call(
+  chain: Chain,
+  sender: Sender,
+  plain: PlainCall,
+  options: SendOptions = {},
+): Promise<TransactionReceipt> {
+  return transact(chain, sender, encodeFunctionData({ abi: clearingHouseAbi, ...plain }), options);
 }
 
 /** A transition as the contract's struct. */
@@ -345,66 +334,13 @@ export function signedOrderMessage({ order, signature }: SignedOrder) {
   return { ...orderMessage(order), r, vs: yParityAndS };
 }
 
-/** Sends data, waits until it is mined, and throws what the contract said if it refused. */
-async function transact(
+/** Sends data and waits until it is mined. Throws what the contract said if it refused. */
+function transact(
   chain: Chain,
   sender: Sender,
   data: Hex,
-  to: Hex = chain.address,
-  onSend: () => void = () => undefined,
+  options: SendOptions,
+  to?: Hex,
 ): Promise<TransactionReceipt> {
-  try {
-    const estimate = await chain.client.estimateGas({ account: sender.address, to, data });
-    if (estimate > GAS_CAP) throw new CallImpossible(`it takes ${estimate} gas, more than ${GAS_CAP}`);
-    const roomy = estimate + estimate / 10n;
-    const gas = roomy < GAS_CAP ? roomy : GAS_CAP;
-    onSend();
-    const hash = await sender.wallet.sendTransaction({ to, data, gas });
-    const receipt = await chain.client.waitForTransactionReceipt({ hash });
-    if (receipt.status === "success") return receipt;
-    throw new ChainUnavailable("a transaction", `it was reverted in block ${receipt.blockNumber}`);
-  } catch (error) {
-    throw refusalOf(error);
-  }
-}
-
-/** Errors of the clearing house, its libraries, and the token it calls. */
-const REFUSALS = [...clearingHouseAbi, ...testDollarAbi];
-
-/** What a failed call means: the contract's own error with its arguments where there is one. */
-export function refusalOf(error: unknown): HedgerowError {
-  if (error instanceof HedgerowError) return error;
-  const data = revertData(error);
-  if (data === undefined) {
-    const answered = error instanceof BaseError && error.walk((cause) => cause instanceof RpcRequestError) !== null;
-    return answered ? new CallImpossible(messageOf(error)) : new ChainUnavailable("a call", messageOf(error));
-  }
-  try {
-    const { errorName, args, abiItem } = decodeErrorResult({ abi: REFUSALS, data });
-    const details: Record<string, string | number | bigint | boolean> = {};
-    abiItem.inputs.forEach((input, i) => {
-      const value: unknown = args[i];
-      details[input.name] = typeof value === "bigint" || typeof value === "number" ? value : String(value);
-    });
-    const listed = Object.entries(details).map(([name, value]) => `${name} ${String(value)}`);
-    return new ContractRefused(errorName, `the contract refused: ${errorName}(${listed.join(", ")})`, details);
-  } catch {
-    return new ContractRefused("UnknownRevert", `the contract refused with unknown data ${data}`, { data });
-  }
-}
-
-function revertData(error: unknown): Hex | undefined {
-  if (!(error instanceof BaseError)) return undefined;
-  let found: Hex | undefined;
-  error.walk((cause) => {
-    const data: unknown = typeof cause === "object" && cause !== null && "data" in cause ? cause.data : undefined;
-    const inner: unknown = typeof data === "object" && data !== null && "data" in data ? data.data : data;
-    if (typeof inner === "string" && /^0x[0-9a-f]{8,}$/i.test(inner)) found = inner as Hex;
-    return false;
-  });
-  return found;
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof BaseError ? error.shortMessage : error instanceof Error ? error.message : String(error);
+  return sendCall(chain.client, sender, { to: to ?? chain.address, data }, options);
 }

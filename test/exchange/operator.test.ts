@@ -475,8 +475,8 @@ describe("batches", () => {
       ...x.operator,
       wallet: {
         ...wallet,
-        sendTransaction: async (request) => {
-          await wallet.sendTransaction(request);
+        sendRawTransaction: async (request) => {
+          await wallet.sendRawTransaction(request);
           lost += 1;
           throw new Error("the connection broke");
         },

@@ -56,9 +56,9 @@ function senderAfter(happens: () => Promise<void>): Sender {
     address,
     wallet: {
       ...wallet,
-      sendTransaction: async (request) => {
+      sendRawTransaction: async (request) => {
         await happens();
-        return wallet.sendTransaction(request);
+        return wallet.sendRawTransaction(request);
       },
     },
   };
