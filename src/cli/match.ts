@@ -201,15 +201,8 @@ async function openOutput(file: string): Promise<Output> {
   const target = existsSync(file) ? realpathSync(file) : file;
   const isFile = statOf(target)?.isFile() ?? true;
   const written = isFile ? `${target}.${process.pid}.part` : target;
-  const stream = createWriteStream(written, { flags: isFile ? "wx" : "w" });
-  try {
-    await once(stream, "open");
-  } catch (error) {
-    throw new BadMatchFile(file, `cannot write the fills: ${error instanceof Error ? error.message : String(error)}`);
-  }
-  if (!isFile) return { stream, keep: nothing, discard: nothing };
   const discard = (): void => {
-    rmSync(written, { force: true });
+    if (isFile) rmSync(written, { force: true });
   };
   for (const [signal, code] of Object.entries(ENDINGS)) {
     process.once(signal, () => {
@@ -217,11 +210,14 @@ async function openOutput(file: string): Promise<Output> {
       process.exit(code);
     });
   }
-  return {
-    stream,
-    keep: () => {
-      renameSync(written, target);
-    },
-    discard,
+  const stream = createWriteStream(written, { flags: isFile ? "wx" : "w" });
+  try {
+    await once(stream, "open");
+  } catch (error) {
+    throw new BadMatchFile(file, `cannot write the fills: ${error instanceof Error ? error.message : String(error)}`);
+  }
+  const keep = (): void => {
+    if (isFile) renameSync(written, target);
   };
+  return { stream, keep, discard };
 }
