@@ -58,6 +58,7 @@ contract ClearingHouse is IClearingHouse, EIP712, ReentrancyGuardTransient {
                 terms.lateFee <= terms.seatBond &&
                 terms.settlementWindow > 0 &&
                 terms.settlementWindow <= terms.tradingTime &&
+                (terms.callAuction == 0 || uint256(terms.callAuction) + terms.settlementWindow < terms.tradingTime) &&
                 terms.windowA > 0 &&
                 terms.windowB > 0 &&
                 terms.windowBlocks > 0 &&

@@ -141,6 +141,9 @@ interface IClearingHouse {
     error DifferentMarkets(uint8 makerSlot, uint8 takerSlot);
     error NotCrossing(int88 buyPrice, int88 sellPrice);
     error NotMakerPrice(int88 price, int88 makerPrice);
+    error BeyondOrder(bytes32 ticketId, int88 price, int88 limitPrice);
+    error OtherAuctionPrice(int88 price, int88 auctionPrice);
+    error NotForAuction(bytes32 ticketId);
     error OffLimits(int88 price, int256 down, int256 up);
     error OffTick(int88 price, uint80 tick);
     error QuantityOutOfRange(uint32 quantity);
@@ -245,9 +248,11 @@ interface IClearingHouse {
         external
         view
         returns (uint32 epoch, Phase phase, uint48 nextBatchNumber, uint64 lastSeq, uint32 lastN);
-    /// @notice The terms the clearing house was deployed with.
+    /// @notice The terms the clearing house was deployed with. The call auction of an epoch is at exactly
+    /// openedAt + callAuction, and nothing trades before; with a callAuction of 0 there is none.
     function clearingTerms() external view returns (ClearingTerms memory);
     function epochOf(uint32 epoch) external view returns (Epoch memory);
+    /// @notice Terms and prices of a market in an epoch; `auctionPrice` is that of its call auction, once `auctioned`.
     function marketOf(uint32 epoch, uint8 slot) external view returns (EpochMarket memory);
     function seatOf(uint256 ownerKey) external view returns (Seat memory);
     function creditOf(uint256 creditId) external view returns (Credit memory);

@@ -310,7 +310,9 @@ library ClearingCycle {
             settlementPrice: 0,
             expired: false,
             closingOnly: false,
-            lastTradingTime: terms.lastTradingTime
+            lastTradingTime: terms.lastTradingTime,
+            auctionPrice: 0,
+            auctioned: false
         });
     }
 

@@ -28,6 +28,8 @@ library Fills {
         uint32 epoch;
         uint64 earliest;
         uint64 latest;
+        // Execution time of auction fills; 0, which no fill has, where there is no auction.
+        uint64 auctionTime;
         uint64 lastSeq;
         uint32 lastN;
         uint256 fees;
@@ -76,7 +78,9 @@ library Fills {
         session.lastN = s.lastN;
         session.slot = NO_SLOT;
         Epoch storage epoch = s.epochs[session.epoch];
-        session.earliest = epoch.openedAt;
+        uint64 callAuction = s.terms.callAuction;
+        session.earliest = epoch.openedAt + callAuction;
+        if (callAuction > 0) session.auctionTime = session.earliest;
         if (s.lastExecTime > session.earliest) session.earliest = s.lastExecTime;
         session.latest = epoch.closingTime;
         if (block.timestamp < session.latest) session.latest = uint64(block.timestamp);
@@ -134,7 +138,10 @@ library Fills {
         }
         if (makerTicket.slot != session.slot) _enterMarket(s, session, makerTicket.slot);
         _checkPair(maker, taker);
-        _checkPrice(session.market, maker, taker, fill);
+        // `earliest` is this fill's execution time by now.
+        if (session.earliest == session.auctionTime) _checkAuction(s, session, maker, taker, fill.price);
+        else _checkMakerPrice(maker, taker, fill.price);
+        _checkLimits(session.market, fill.price);
         _use(s, makerTicket, maker, fill);
         uint256 takerFilled = _use(s, takerTicket, taker, fill);
         _checkImmediate(taker, takerFilled, fills, i);
@@ -205,21 +212,46 @@ library Fills {
         if (taker.postOnly) revert IClearingHouse.PostOnlyTakes(taker.ticketId);
     }
 
-    function _checkPrice(
-        EpochMarket memory market,
-        SignedOrder calldata maker,
-        SignedOrder calldata taker,
-        Fill calldata fill
-    ) private pure {
+    function _checkMakerPrice(SignedOrder calldata maker, SignedOrder calldata taker, int88 price) private pure {
         (int88 buyPrice, int88 sellPrice) = maker.side == Side.Buy
             ? (maker.limitPrice, taker.limitPrice)
             : (taker.limitPrice, maker.limitPrice);
         if (buyPrice < sellPrice) revert IClearingHouse.NotCrossing(buyPrice, sellPrice);
-        if (fill.price != maker.limitPrice) revert IClearingHouse.NotMakerPrice(fill.price, maker.limitPrice);
+        if (price != maker.limitPrice) revert IClearingHouse.NotMakerPrice(price, maker.limitPrice);
+    }
+
+    function _checkLimits(EpochMarket memory market, int88 price) private pure {
         int256 down = int256(market.centre) - int256(uint256(market.priceLimit));
         int256 up = int256(market.centre) + int256(uint256(market.priceLimit));
-        if (fill.price < down || fill.price > up) revert IClearingHouse.OffLimits(fill.price, down, up);
-        if (fill.price % int256(uint256(market.tick)) != 0) revert IClearingHouse.OffTick(fill.price, market.tick);
+        if (price < down || price > up) revert IClearingHouse.OffLimits(price, down, up);
+        if (price % int256(uint256(market.tick)) != 0) revert IClearingHouse.OffTick(price, market.tick);
+    }
+
+    // In the auction both orders rested, and all trade at the price of the market's first auction fill of the epoch.
+    function _checkAuction(
+        State storage s,
+        Session memory session,
+        SignedOrder calldata maker,
+        SignedOrder calldata taker,
+        int88 price
+    ) private {
+        if (maker.postOnly) revert IClearingHouse.NotForAuction(maker.ticketId);
+        if (taker.timeInForce != TimeInForce.GoodTillCancelled) revert IClearingHouse.NotForAuction(taker.ticketId);
+        _requireWithinLimit(maker, price);
+        _requireWithinLimit(taker, price);
+        EpochMarket memory market = session.market;
+        if (market.auctioned) {
+            if (price != market.auctionPrice) revert IClearingHouse.OtherAuctionPrice(price, market.auctionPrice);
+            return;
+        }
+        (market.auctioned, market.auctionPrice) = (true, price);
+        EpochMarket storage kept = s.markets[session.epoch][session.slot];
+        (kept.auctioned, kept.auctionPrice) = (true, price);
+    }
+
+    function _requireWithinLimit(SignedOrder calldata order, int88 price) private pure {
+        bool worse = order.side == Side.Buy ? price > order.limitPrice : price < order.limitPrice;
+        if (worse) revert IClearingHouse.BeyondOrder(order.ticketId, price, order.limitPrice);
     }
 
     // Consumes the order's quantity; returns how much of it is filled. The first order that fills on a ticket is remembered

@@ -186,7 +186,8 @@ struct MarketTerms {
     uint64 lastTradingTime;
 }
 
-// Terms of the clearing house itself, fixed for its life. Times in seconds.
+// Terms of the clearing house itself, fixed for its life. Times in seconds; `callAuction` from the opening of an epoch to
+// its call auction, 0 where there is none. What a batch with fills reads stands in one word.
 struct ClearingTerms {
     uint128 seatBond;
     uint128 lateFee;
@@ -194,6 +195,7 @@ struct ClearingTerms {
     uint32 tradingTime;
     uint32 settleGrace;
     uint32 settlementWindow;
+    uint32 callAuction;
     uint32 windowA;
     uint32 windowB;
     uint32 windowBlocks;
@@ -202,6 +204,7 @@ struct ClearingTerms {
 }
 
 // One market in one epoch, frozen when the epoch before closes; `settlementPrice` and `expired` when it closes itself.
+// `auctionPrice` counts once `auctioned`: zero is a price like any other.
 struct EpochMarket {
     bytes32 contractId;
     int88 centre;
@@ -218,6 +221,8 @@ struct EpochMarket {
     bool expired;
     bool closingOnly;
     uint64 lastTradingTime;
+    int88 auctionPrice;
+    bool auctioned;
 }
 
 struct Epoch {

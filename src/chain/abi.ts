@@ -14,6 +14,7 @@ export const clearingHouseAbi = [
           { internalType: "uint32", name: "tradingTime", type: "uint32" },
           { internalType: "uint32", name: "settleGrace", type: "uint32" },
           { internalType: "uint32", name: "settlementWindow", type: "uint32" },
+          { internalType: "uint32", name: "callAuction", type: "uint32" },
           { internalType: "uint32", name: "windowA", type: "uint32" },
           { internalType: "uint32", name: "windowB", type: "uint32" },
           { internalType: "uint32", name: "windowBlocks", type: "uint32" },
@@ -29,6 +30,15 @@ export const clearingHouseAbi = [
   },
   { type: "error", name: "AmountOutOfRange", inputs: [{ internalType: "int256", name: "amount", type: "int256" }] },
   { type: "error", name: "BadRecipient", inputs: [{ internalType: "address", name: "to", type: "address" }] },
+  {
+    type: "error",
+    name: "BeyondOrder",
+    inputs: [
+      { internalType: "bytes32", name: "ticketId", type: "bytes32" },
+      { internalType: "int88", name: "price", type: "int88" },
+      { internalType: "int88", name: "limitPrice", type: "int88" },
+    ],
+  },
   {
     type: "error",
     name: "BlocksMissing",
@@ -128,6 +138,7 @@ export const clearingHouseAbi = [
       { internalType: "address", name: "caller", type: "address" },
     ],
   },
+  { type: "error", name: "NotForAuction", inputs: [{ internalType: "bytes32", name: "ticketId", type: "bytes32" }] },
   {
     type: "error",
     name: "NotImmediate",
@@ -190,6 +201,14 @@ export const clearingHouseAbi = [
       { internalType: "bytes32", name: "ticketId", type: "bytes32" },
       { internalType: "uint64", name: "expiry", type: "uint64" },
       { internalType: "uint64", name: "execTime", type: "uint64" },
+    ],
+  },
+  {
+    type: "error",
+    name: "OtherAuctionPrice",
+    inputs: [
+      { internalType: "int88", name: "price", type: "int88" },
+      { internalType: "int88", name: "auctionPrice", type: "int88" },
     ],
   },
   {
@@ -640,6 +659,7 @@ export const clearingHouseAbi = [
           { internalType: "uint32", name: "tradingTime", type: "uint32" },
           { internalType: "uint32", name: "settleGrace", type: "uint32" },
           { internalType: "uint32", name: "settlementWindow", type: "uint32" },
+          { internalType: "uint32", name: "callAuction", type: "uint32" },
           { internalType: "uint32", name: "windowA", type: "uint32" },
           { internalType: "uint32", name: "windowB", type: "uint32" },
           { internalType: "uint32", name: "windowBlocks", type: "uint32" },
@@ -856,6 +876,8 @@ export const clearingHouseAbi = [
           { internalType: "bool", name: "expired", type: "bool" },
           { internalType: "bool", name: "closingOnly", type: "bool" },
           { internalType: "uint64", name: "lastTradingTime", type: "uint64" },
+          { internalType: "int88", name: "auctionPrice", type: "int88" },
+          { internalType: "bool", name: "auctioned", type: "bool" },
         ],
         internalType: "struct EpochMarket",
         name: "",

@@ -14,6 +14,8 @@ export type ClearingTerms = {
   readonly tradingTime: number;
   readonly settleGrace: number;
   readonly settlementWindow: number;
+  /** From the opening of an epoch to its call auction; 0 where there is none (spec EPO-12). */
+  readonly callAuction: number;
   readonly windowA: number;
   readonly windowB: number;
   readonly windowBlocks: number;

@@ -40,6 +40,7 @@ export const DEMO_CLEARING_TERMS: ClearingTerms = {
   tradingTime: 6 * 3_600,
   settleGrace: 600,
   settlementWindow: 1_800,
+  callAuction: 0,
   windowA: 3_600,
   windowB: 3_600,
   windowBlocks: 4,

@@ -258,6 +258,7 @@ test("a new operator takes over at the opening after the delay, not before [GOV-
 
 describe("a deployment", () => {
   const { wallet } = x.owner;
+  const AUCTION_LIMIT = x.terms.tradingTime - x.terms.settlementWindow;
   const cases: readonly (readonly [what: string, terms: Partial<ClearingTerms>])[] = [
     ["without a bond", { seatBond: 0n, lateFee: 0n, relayFee: 0n }],
     ["with a bond beyond its range", { seatBond: 2n ** 96n }],
@@ -265,6 +266,8 @@ describe("a deployment", () => {
     ["with a late fee above the bond", { lateFee: x.terms.seatBond + 1n }],
     ["without a settlement window", { settlementWindow: 0 }],
     ["with a settlement window longer than the day", { settlementWindow: x.terms.tradingTime + 1 }],
+    ["with an auction that the settlement window begins with", { callAuction: AUCTION_LIMIT }],
+    ["with an auction that no day reaches", { callAuction: 2 ** 32 - 1 }],
     ["without part A", { windowA: 0 }],
     ["without part B", { windowB: 0 }],
     ["without blocks in the window", { windowBlocks: 0 }],
@@ -285,6 +288,8 @@ describe("a deployment", () => {
       );
     };
     assert.equal(await deploying({}), "accepted");
+    assert.equal(await deploying({ callAuction: AUCTION_LIMIT - 1 }), "accepted");
+    assert.equal(await deploying({ settlementWindow: x.terms.tradingTime }), "accepted");
     for (const [what, terms] of cases) assert.equal(await deploying(terms), "InvalidTerms", what);
   });
 
