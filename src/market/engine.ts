@@ -1,73 +1,111 @@
+import { auctionResult } from "./auction.ts";
 import {
+  type Book,
+  createBook,
+  enterSession,
+  facingLadder,
+  forget,
+  isCrossed,
+  leaveQueue,
+  ownCrossing,
+  rest,
+  waitForStop,
+} from "./book.ts";
+import {
+  BadPrice,
   BadRevision,
   BadSequence,
+  BookCrossed,
   DuplicateOrder,
+  MarketHalted,
   type MatchingError,
   NotFillable,
+  NotInPreOpen,
+  NotPreOpen,
   PostOnlyNeverRests,
   PostOnlyWouldTake,
   SideChanged,
   UnknownOrder,
 } from "./errors.ts";
-import { bestLevel, dequeue, dropLevel, enqueue, type Ladder, type Level, levelAt, reaches } from "./ladder.ts";
+import { bestLevel, dequeue, enqueue, type Level, reaches, takeOff } from "./ladder.ts";
 import {
   addOrder,
   at,
-  createOrderTable,
+  hasStop,
   idAt,
   liveRow,
   NONE,
   type OrderTable,
+  ownerAt,
   remainingAt,
-  removeOrder,
+  selfTradeAt,
   sideAt,
 } from "./orderTable.ts";
-import { type MarketTerms, OPEN_TERMS, termsFault } from "./terms.ts";
-import type { CancelOrder, Cancelled, Command, Entry, NewOrder, OrderId, ReplaceOrder, Side } from "./types.ts";
+import { displayFault, priceFault, termsFault } from "./terms.ts";
+import type {
+  CancelOrder,
+  Cancelled,
+  Command,
+  Entry,
+  Expired,
+  NewOrder,
+  OrderId,
+  ReplaceOrder,
+  SelfTradeMode,
+  SetSession,
+  Side,
+  Uncross,
+} from "./types.ts";
+
+export { type Book, createBook };
 
 // The matching engine: a book and a command give a changed book and log entries, and nothing else decides.
 //
 // MAT-1  Prices are whole ticks (any sign, within 2^53), quantities whole contracts from 1 to 2^31 - 1.
-// MAT-2  An order outside the price limits of its market is rejected.
+// MAT-2  An order outside the price limits of its market is rejected, and so is one whose stop price is.
 // MAT-3  An incoming order trades with the best price first, and at one price with the oldest priority first.
-// MAT-4  A trade happens at the resting order's price, and never beyond the limit of either side.
+// MAT-4  In continuous trading a trade happens at the resting order's price; no trade is beyond the limit of either
+//        side.
 // MAT-5  GTC rests what it did not trade; IOC lets it expire; FOK trades all of it at once or is rejected.
 // MAT-6  A post-only order never takes: where it would, it is rejected. It must be GTC.
-// MAT-7  Two orders of one owner never trade. Where they would meet, the rest of the incoming order is cancelled
-//        ("cancel-incoming"), or the resting order is and the incoming goes on ("cancel-resting"); the incoming
-//        order's mode decides. What traded before stands.
-// MAT-8  A replacement keeps identity, side and traded quantity, and carries a higher revision. Its quantity is the new
-//        total. At the same price and no larger total it keeps its priority; otherwise it gives it up and trades or
-//        rests like a new order. A total not above what has traded cancels the order.
-// MAT-9  An order id is accepted once; another order with it is rejected, even after the first is dead, because
-//        the traded quantity of an id is summed up for ever. (Terms may make dead ids reusable.)
-// MAT-10 A cancel or replacement of an order that does not rest is rejected. A rejected command changes nothing.
-// MAT-11 Each command has a number, strictly increasing; its outcomes are numbered (seq, n), n from 0 without gaps,
-//        and there is always at least one.
+// MAT-7  Two orders of one owner never trade. Where they would meet, the incoming order's mode decides: the rest of the
+//        incoming order is cancelled ("cancel-incoming"), or the resting order is and the incoming goes on ("cancel-
+//        resting"), or both are ("cancel-both"), or both lose as many contracts as the smaller has and the larger goes
+//        on ("decrement"). What traded before stands.
+// MAT-8  A replacement keeps identity, side and what has gone from the order, and carries a higher revision. Its
+//        quantity is the new total. At the same price and no larger total it keeps its priority; otherwise it gives it
+//        up and trades or rests like a new order. A total not above what has gone cancels the order.
+// MAT-9  An order id names one live order; another order with it is rejected. The exchange keeps the ids of dead orders
+//        and refuses them, because the traded quantity of an id is summed up for ever; the book forgets them.
+// MAT-10 A cancel or replacement of an order that neither rests nor waits is rejected. A rejected command changes
+//        nothing.
+// MAT-11 Each command has a number, strictly increasing; its outcomes are numbered (seq, n), n from 0 without gaps, and
+//        there is always at least one.
 // MAT-12 The same commands give the same entries and the same state, always.
-// MAT-13 Between commands the best bid is below the best ask.
-// MAT-14 Contracts are conserved: an order's total in force = traded + resting + cancelled + expired.
+// MAT-13 Between commands the best bid is below the best ask, except before the auction; a crossed book cannot open.
+// MAT-14 Contracts are conserved: an order's total in force = traded + left + cancelled + expired. What "decrement"
+//        takes is cancelled and stays counted in the total, so a replacement does not bring it back.
+// MAT-16 An order may show a part of its quantity only, at least a hundredth. When the shown part has traded, the next
+//        part is shown at the end of its queue, with the priority of the command that traded. An incoming order trades
+//        with all of its quantity, shown or not.
+// MAT-17 An order with a stop price waits outside the book until a trade reaches it, at or above for a buy order, at or
+//        below for a sell order; the last trade counts when it comes in. Then it goes on like an order that came in at
+//        that moment; FOK that cannot be filled expires, and post-only that would take is cancelled. A replacement
+//        changes limit and quantity only.
+// MAT-18 Stops are triggered in continuous trading, after the command that reached them: the nearest stop price first,
+//        at one price the oldest first, between a buy and a sell the older first. Trades of a triggered order reach
+//        further stops in the same command. Each is triggered once.
+// MAT-19 A market is in one session: pre-open, open, halted, closing or closed. Open and closing trade continuously. In
+//        halted and closed every order command but a cancel is rejected.
+// MAT-20 In pre-open orders rest without trading and may cross; IOC, FOK and post-only are rejected unless they wait
+//        for a stop price. An order that would rest across its owner's orders meets them at once, best price first, as
+//        in MAT-7.
+// MAT-21 The auction trades at the one price at which most contracts trade; among such prices at the one that leaves
+//        the fewest contracts over, then the nearest to the reference, then the lowest. Orders trade by price and
+//        priority with all of their quantity; the older priority is the maker. It is held in pre-open and leaves the
+//        market there.
+// MAT-22 The state of a book can be written down and restored; the restored book answers every further command alike.
 // (MAT-15, the format of recorded flow, stands in flow.ts.)
-
-/** One market's book during one epoch. Only `apply` changes it. */
-export interface Book {
-  readonly terms: MarketTerms;
-  readonly orders: OrderTable;
-  readonly bids: Ladder;
-  readonly asks: Ladder;
-  lastSeq: number;
-}
-
-/** An empty book. */
-export function createBook(terms: MarketTerms = OPEN_TERMS): Book {
-  return {
-    terms,
-    orders: createOrderTable(terms.reusableIds),
-    bids: { side: "buy", levels: [] },
-    asks: { side: "sell", levels: [] },
-    lastSeq: -1,
-  };
-}
 
 /**
  * Applies one command and returns its log entries. What is wrong with a command is an entry of kind "rejected" with a
@@ -87,28 +125,42 @@ export function apply(book: Book, seq: number, command: Command): readonly Entry
     case "replace":
       replace(book, seq, command, log);
       break;
+    case "session":
+      changeSession(book, seq, command, log);
+      break;
+    case "uncross":
+      uncross(book, seq, command, log);
+      break;
   }
+  if (isContinuous(book)) fireStops(book, seq, log);
   return log;
 }
 
 function place(book: Book, seq: number, order: NewOrder, log: Entry[]): void {
+  const { orderId, side, priceTicks, quantity, stopPriceTicks } = order;
   const fault = newOrderFault(book, order);
   if (fault !== undefined) {
-    reject(seq, order.orderId, fault, log);
+    reject(seq, orderId, fault, log);
     return;
   }
-
-  const { orderId, side, priceTicks, quantity } = order;
   const row = addOrder(book.orders, order, seq);
-  log.push({ kind: "accepted", seq, n: log.length, orderId, side, priceTicks, prioritySeq: seq, remaining: quantity });
-
-  const remaining = trade(book, seq, row, log);
-  if (remaining === 0) return;
-  if (order.timeInForce === "GTC") {
-    rest(book, row);
+  log.push({
+    kind: "accepted",
+    seq,
+    n: log.length,
+    orderId,
+    side,
+    priceTicks,
+    prioritySeq: seq,
+    remaining: quantity,
+    stopPriceTicks,
+  });
+  if (stopPriceTicks === undefined) {
+    enter(book, seq, row, log);
   } else {
-    log.push({ kind: "expired", seq, n: log.length, orderId, remaining });
-    removeOrder(book.orders, row);
+    waitForStop(book, row);
+    // The last trade may have reached the stop price already.
+    if (isContinuous(book)) lookAtLastTrade(book);
   }
 }
 
@@ -119,74 +171,152 @@ function cancel(book: Book, seq: number, command: CancelOrder, log: Entry[]): vo
 }
 
 function replace(book: Book, seq: number, command: ReplaceOrder, log: Entry[]): void {
+  const { orders } = book;
   const { orderId } = command;
-  const row = liveRow(book.orders, orderId);
+  const row = liveRow(orders, orderId);
   if (row === undefined) {
     reject(seq, orderId, new UnknownOrder(orderId), log);
     return;
   }
   const fault = replacementFault(book, row, command);
   if (fault !== undefined) reject(seq, orderId, fault, log);
-  else if (command.quantity <= at(book.orders.filled, row)) takeOut(book, seq, row, "replaced-to-filled", log);
+  else if (command.quantity <= goneFrom(book, row)) takeOut(book, seq, row, "replaced-to-filled", log);
   else amend(book, seq, row, command, log);
 }
 
 /** Puts a checked replacement in force. */
 function amend(book: Book, seq: number, row: number, command: ReplaceOrder, log: Entry[]): void {
   const { orders } = book;
-  const { orderId, revision, priceTicks, quantity } = command;
-  const keepsPriority = priceTicks === at(orders.priceTicks, row) && quantity <= at(orders.total, row);
-  if (keepsPriority) {
-    const level = orders.level[row];
-    if (level !== undefined) level.quantity -= at(orders.total, row) - quantity;
-  } else {
+  const { orderId, side, revision, priceTicks, quantity } = command;
+  const oldPriceTicks = at(orders.priceTicks, row);
+  const waits = hasStop(orders, row);
+  const keepsPlace = waits || (priceTicks === oldPriceTicks && quantity <= at(orders.total, row));
+  if (!keepsPlace) {
     leaveQueue(book, row);
     orders.prioritySeq[row] = seq;
-    orders.priceTicks[row] = priceTicks;
   }
+  takeOff(orders, row, at(orders.total, row) - quantity, true);
   orders.total[row] = quantity;
+  orders.priceTicks[row] = priceTicks;
   orders.revision[row] = revision;
-  const prioritySeq = at(orders.prioritySeq, row);
-  const remaining = remainingAt(orders, row);
-  log.push({ kind: "replaced", seq, n: log.length, orderId, revision, priceTicks, quantity, prioritySeq, remaining });
-
-  if (!keepsPriority && trade(book, seq, row, log) > 0) rest(book, row);
+  log.push({
+    kind: "replaced",
+    seq,
+    n: log.length,
+    orderId,
+    side,
+    revision,
+    oldPriceTicks,
+    priceTicks,
+    quantity,
+    prioritySeq: at(orders.prioritySeq, row),
+    remaining: remainingAt(orders, row),
+  });
+  if (!keepsPlace) enter(book, seq, row, log);
 }
 
-/**
- * Trades an order that is in no queue against the other side for as long as it may, and returns what is left of it to
- * rest or expire. Zero means that it is gone: filled, or cancelled for meeting its owner.
- */
-function trade(book: Book, seq: number, taker: number, log: Entry[]): number {
+/** Puts the market into a session; one that trades begins with the stops that were reached while it did not. */
+function changeSession(book: Book, seq: number, { session }: SetSession, log: Entry[]): void {
+  const bid = bestLevel(book.bids);
+  const ask = bestLevel(book.asks);
+  const opens = session === "open" || session === "closing";
+  if (opens && bid !== undefined && ask !== undefined && isCrossed(book)) {
+    reject(seq, "", new BookCrossed(bid.priceTicks, ask.priceTicks), log);
+    return;
+  }
+  enterSession(book, session);
+  log.push({ kind: "session", seq, n: log.length, session });
+  if (opens) lookAtLastTrade(book);
+}
+
+/** Holds the auction: orders trade by priority at one price until no more can (MAT-21). */
+function uncross(book: Book, seq: number, { referenceTicks }: Uncross, log: Entry[]): void {
+  const { orders } = book;
+  if (book.session !== "pre-open" || !Number.isSafeInteger(referenceTicks)) {
+    const fault = book.session === "pre-open" ? new BadPrice(referenceTicks) : new NotPreOpen(book.session);
+    reject(seq, "", fault, log);
+    return;
+  }
+  const result = auctionResult(book, referenceTicks);
+  const quantity = result?.quantity ?? 0;
+  log.push({ kind: "uncrossed", seq, n: log.length, priceTicks: result?.priceTicks, quantity });
+  if (result === undefined) return;
+
+  for (let left = quantity; left > 0;) {
+    const bid = firstRow(bestLevel(book.bids));
+    const ask = firstRow(bestLevel(book.asks));
+    const bidIsOlder = at(orders.prioritySeq, bid) <= at(orders.prioritySeq, ask);
+    const [maker, taker] = bidIsOlder ? [bid, ask] : [ask, bid];
+    const traded = Math.min(left, remainingAt(orders, bid), remainingAt(orders, ask));
+    trade(book, seq, maker, taker, result.priceTicks, traded, true, log);
+    for (const row of [bid, ask]) if (remainingAt(orders, row) === 0) forget(book, row);
+    left -= traded;
+  }
+  for (const level of [bestLevel(book.bids), bestLevel(book.asks)]) {
+    const row = firstRow(level);
+    if (level !== undefined && at(orders.shown, row) === 0) reload(book, seq, level, row, log);
+  }
+}
+
+/** Brings an order that is in no queue into the book, where it trades, and rests or expires with what is left. */
+function enter(book: Book, seq: number, row: number, log: Entry[]): void {
+  const { orders } = book;
+  if (book.session === "pre-open") avoidOwn(book, seq, row, log);
+  else take(book, seq, row, log);
+  if (remainingAt(orders, row) > 0) {
+    if (orders.timeInForce[row] === "GTC") {
+      rest(book, row);
+      return;
+    }
+    expire(book, seq, row, "immediate", log);
+  }
+  forget(book, row);
+}
+
+/** Trades an order against the other side for as long as it may. */
+function take(book: Book, seq: number, taker: number, log: Entry[]): void {
   const { orders } = book;
   const side = sideAt(orders, taker);
+  const owner = ownerAt(orders, taker);
   const limitTicks = at(orders.priceTicks, taker);
   const facing = facingLadder(book, side);
   while (remainingAt(orders, taker) > 0) {
     const level = bestLevel(facing);
-    if (level === undefined || !reaches(side, limitTicks, level.priceTicks)) return remainingAt(orders, taker);
+    if (level === undefined || !reaches(side, limitTicks, level.priceTicks)) return;
     const maker = level.head;
-    if (orders.owner[maker] !== orders.owner[taker]) {
-      execute(book, seq, level, maker, taker, log);
-    } else if (orders.selfTrade[taker] === "cancel-resting") {
-      takeOut(book, seq, maker, "self-trade", log);
-    } else {
-      takeOut(book, seq, taker, "self-trade", log);
-      return 0;
-    }
+    if (orders.owner[maker] === owner) avoid(book, seq, maker, taker, log);
+    else execute(book, seq, level, maker, taker, log);
   }
-  removeOrder(orders, taker);
-  return 0;
 }
 
 /** One trade between the first order of a level and the incoming one, as large as both allow. */
 function execute(book: Book, seq: number, level: Level, maker: number, taker: number, log: Entry[]): void {
   const { orders } = book;
-  const quantity = Math.min(remainingAt(orders, maker), remainingAt(orders, taker));
-  orders.filled[maker] = at(orders.filled, maker) + quantity;
-  orders.filled[taker] = at(orders.filled, taker) + quantity;
-  level.quantity -= quantity;
-  const makerRemaining = remainingAt(orders, maker);
+  const quantity = Math.min(at(orders.shown, maker), remainingAt(orders, taker));
+  trade(book, seq, maker, taker, level.priceTicks, quantity, false, log);
+  if (remainingAt(orders, maker) === 0) forget(book, maker);
+  else if (at(orders.shown, maker) === 0) reload(book, seq, level, maker, log);
+}
+
+/** Books a trade and its entry; the orders stay where they are. */
+function trade(
+  book: Book,
+  seq: number,
+  maker: number,
+  taker: number,
+  priceTicks: number,
+  quantity: number,
+  auction: boolean,
+  log: Entry[],
+): void {
+  const { orders } = book;
+  fill(orders, maker, quantity);
+  fill(orders, taker, quantity);
+  book.lastTradeTicks = priceTicks;
+  if (!auction) {
+    book.low = Math.min(book.low, priceTicks);
+    book.high = Math.max(book.high, priceTicks);
+  }
   log.push({
     kind: "executed",
     seq,
@@ -194,40 +324,172 @@ function execute(book: Book, seq: number, level: Level, maker: number, taker: nu
     maker: idAt(orders, maker),
     taker: idAt(orders, taker),
     takerSide: sideAt(orders, taker),
-    priceTicks: level.priceTicks,
+    priceTicks,
     quantity,
+    auction,
     makerRevision: at(orders.revision, maker),
     takerRevision: at(orders.revision, taker),
     makerPrioritySeq: at(orders.prioritySeq, maker),
     takerPrioritySeq: at(orders.prioritySeq, taker),
-    makerRemaining,
+    makerRemaining: remainingAt(orders, maker),
     takerRemaining: remainingAt(orders, taker),
   });
-  if (makerRemaining > 0) return;
-  leaveQueue(book, maker);
-  removeOrder(orders, maker);
 }
 
-/** Puts an order at the end of the queue of its price. */
-function rest(book: Book, row: number): void {
-  const level = levelAt(ownLadder(book, sideAt(book.orders, row)), at(book.orders.priceTicks, row));
-  enqueue(book.orders, level, row);
+function fill(orders: OrderTable, row: number, quantity: number): void {
+  orders.filled[row] = at(orders.filled, row) + quantity;
+  takeOff(orders, row, quantity, false);
 }
 
-/** Takes an order out of its queue, if it is in one, and the level with it when it was the last. */
-function leaveQueue(book: Book, row: number): void {
-  const level = book.orders.level[row];
-  if (level === undefined) return;
-  dequeue(book.orders, level, row);
-  if (level.orders === 0) dropLevel(ownLadder(book, sideAt(book.orders, row)), level);
+/** Shows the next part of an order whose shown part has traded, at the end of its queue (MAT-16). */
+function reload(book: Book, seq: number, level: Level, row: number, log: Entry[]): void {
+  const { orders } = book;
+  dequeue(orders, level, row);
+  orders.prioritySeq[row] = seq;
+  enqueue(orders, level, row);
+  log.push({
+    kind: "reloaded",
+    seq,
+    n: log.length,
+    orderId: idAt(orders, row),
+    side: sideAt(orders, row),
+    priceTicks: level.priceTicks,
+    prioritySeq: seq,
+    remaining: remainingAt(orders, row),
+    displayed: at(orders.shown, row),
+  });
 }
 
-/** Cancels what is left of an order, resting or incoming. */
+/** Keeps an incoming order from the resting orders of its owner that it crosses, since nothing trades yet (MAT-20). */
+function avoidOwn(book: Book, seq: number, incoming: number, log: Entry[]): void {
+  for (const resting of ownCrossing(book, incoming)) {
+    if (remainingAt(book.orders, incoming) === 0) return;
+    avoid(book, seq, resting, incoming, log);
+  }
+}
+
+/** Two orders of one owner have met: the incoming order's mode says which of them gives way (MAT-7). */
+function avoid(book: Book, seq: number, resting: number, incoming: number, log: Entry[]): void {
+  const { orders } = book;
+  const ofResting = remainingAt(orders, resting);
+  const ofIncoming = remainingAt(orders, incoming);
+  const both = Math.min(ofResting, ofIncoming);
+  switch (selfTradeAt(orders, incoming)) {
+    case "cancel-incoming":
+      withdraw(book, seq, incoming, ofIncoming, "self-trade", log);
+      break;
+    case "cancel-resting":
+      takeOut(book, seq, resting, "self-trade", log);
+      break;
+    case "cancel-both":
+      takeOut(book, seq, resting, "self-trade", log);
+      withdraw(book, seq, incoming, ofIncoming, "self-trade", log);
+      break;
+    case "decrement":
+      withdraw(book, seq, resting, both, "self-trade", log);
+      withdraw(book, seq, incoming, both, "self-trade", log);
+      if (ofResting === both) forget(book, resting);
+      break;
+  }
+}
+
+/** Cancels contracts of an order, those it does not show first. The order stays where it is. */
+function withdraw(
+  book: Book,
+  seq: number,
+  row: number,
+  quantity: number,
+  reason: Cancelled["reason"],
+  log: Entry[],
+): void {
+  const { orders } = book;
+  takeOff(orders, row, quantity, true);
+  log.push({
+    kind: "cancelled",
+    seq,
+    n: log.length,
+    orderId: idAt(orders, row),
+    side: sideAt(orders, row),
+    priceTicks: at(orders.priceTicks, row),
+    remaining: quantity,
+    left: remainingAt(orders, row),
+    reason,
+  });
+}
+
+/** Cancels what is left of an order, and the order is gone. */
 function takeOut(book: Book, seq: number, row: number, reason: Cancelled["reason"], log: Entry[]): void {
-  const remaining = remainingAt(book.orders, row);
-  log.push({ kind: "cancelled", seq, n: log.length, orderId: idAt(book.orders, row), remaining, reason });
+  withdraw(book, seq, row, remainingAt(book.orders, row), reason, log);
+  forget(book, row);
+}
+
+/** Lets what is left of an order expire. The order stays where it is. */
+function expire(book: Book, seq: number, row: number, reason: Expired["reason"], log: Entry[]): void {
+  const { orders } = book;
+  log.push({
+    kind: "expired",
+    seq,
+    n: log.length,
+    orderId: idAt(orders, row),
+    side: sideAt(orders, row),
+    priceTicks: at(orders.priceTicks, row),
+    remaining: remainingAt(orders, row),
+    reason,
+  });
+}
+
+/** Triggers every waiting order whose stop price a trade has reached, also a trade that another one caused (MAT-18). */
+function fireStops(book: Book, seq: number, log: Entry[]): void {
+  while (book.low <= book.high) {
+    const row = nextStop(book);
+    if (row === NONE) {
+      book.low = Infinity;
+      book.high = -Infinity;
+    } else {
+      trigger(book, seq, row, log);
+    }
+  }
+}
+
+/** The nearest stop on each side, if it is reached; of the two, the one that has waited longer. */
+function nextStop({ orders, buyStops, sellStops, low, high }: Book): number {
+  const nearestBuy = bestLevel(buyStops);
+  const nearestSell = bestLevel(sellStops);
+  const buy = nearestBuy !== undefined && nearestBuy.priceTicks <= high ? nearestBuy.head : NONE;
+  const sell = nearestSell !== undefined && nearestSell.priceTicks >= low ? nearestSell.head : NONE;
+  if (buy === NONE || sell === NONE) return buy === NONE ? sell : buy;
+  return at(orders.prioritySeq, buy) < at(orders.prioritySeq, sell) ? buy : sell;
+}
+
+/** An order whose stop price is reached goes on like one that came in now (MAT-17). */
+function trigger(book: Book, seq: number, row: number, log: Entry[]): void {
+  const { orders } = book;
   leaveQueue(book, row);
-  removeOrder(book.orders, row);
+  orders.stopTicks[row] = NaN;
+  orders.prioritySeq[row] = seq;
+  const orderId = idAt(orders, row);
+  const owner = ownerAt(orders, row);
+  const side = sideAt(orders, row);
+  const priceTicks = at(orders.priceTicks, row);
+  const remaining = remainingAt(orders, row);
+  log.push({ kind: "triggered", seq, n: log.length, orderId, side, priceTicks, prioritySeq: seq, remaining });
+
+  const order = { owner, side, priceTicks, quantity: remaining, selfTrade: selfTradeAt(orders, row) };
+  if (orders.postOnly[row] === true && postOnlyFault(book, orderId, side, priceTicks) !== undefined) {
+    takeOut(book, seq, row, "would-take", log);
+  } else if (orders.timeInForce[row] === "FOK" && !isFillable(book, order)) {
+    expire(book, seq, row, "not-fillable", log);
+    forget(book, row);
+  } else {
+    enter(book, seq, row, log);
+  }
+}
+
+/** Compares stop prices with the last trade, as if it happened now. */
+function lookAtLastTrade(book: Book): void {
+  if (book.lastTradeTicks === undefined) return;
+  book.low = book.lastTradeTicks;
+  book.high = book.lastTradeTicks;
 }
 
 function reject(seq: number, orderId: OrderId, error: MatchingError, log: Entry[]): void {
@@ -236,14 +498,21 @@ function reject(seq: number, orderId: OrderId, error: MatchingError, log: Entry[
 
 /** Why a new order may not enter, or undefined. */
 function newOrderFault(book: Book, order: NewOrder): MatchingError | undefined {
-  const { orderId, timeInForce, side, priceTicks, quantity } = order;
+  const { orderId, timeInForce, side, priceTicks, quantity, displayQuantity, stopPriceTicks } = order;
+  const postOnly = order.postOnly === true;
+  if (isHalted(book)) return new MarketHalted(book.session);
   if (book.orders.rowOf.has(orderId)) return new DuplicateOrder(orderId);
-  const fault = termsFault(book.terms, order);
+  const fault =
+    termsFault(book.terms, order) ??
+    (displayQuantity === undefined ? undefined : displayFault(displayQuantity, quantity)) ??
+    (stopPriceTicks === undefined ? undefined : priceFault(book.terms, stopPriceTicks));
   if (fault !== undefined) return fault;
-  if (order.postOnly === true) {
-    if (timeInForce !== "GTC") return new PostOnlyNeverRests(orderId, timeInForce);
-    return postOnlyFault(book, orderId, side, priceTicks);
+  if (postOnly && timeInForce !== "GTC") return new PostOnlyNeverRests(orderId, timeInForce);
+  if (stopPriceTicks !== undefined) return undefined;
+  if (book.session === "pre-open" && (postOnly || timeInForce !== "GTC")) {
+    return new NotInPreOpen(orderId, postOnly ? "post-only" : timeInForce);
   }
+  if (postOnly) return postOnlyFault(book, orderId, side, priceTicks);
   if (timeInForce === "FOK" && !isFillable(book, order)) return new NotFillable(orderId, quantity);
   return undefined;
 }
@@ -251,18 +520,24 @@ function newOrderFault(book: Book, order: NewOrder): MatchingError | undefined {
 /** Why a replacement may not come into force, or undefined. */
 function replacementFault(book: Book, row: number, command: ReplaceOrder): MatchingError | undefined {
   const { orders, terms } = book;
-  const { orderId, revision } = command;
+  const { orderId, revision, quantity } = command;
   const inForce = at(orders.revision, row);
   const side = sideAt(orders, row);
+  if (isHalted(book)) return new MarketHalted(book.session);
   if (command.side !== side) return new SideChanged(orderId, side);
   if (!Number.isSafeInteger(revision) || revision <= inForce || revision > terms.maxRevision) {
     return new BadRevision(orderId, revision, inForce, terms.maxRevision);
   }
   const fault = termsFault(terms, command);
   if (fault !== undefined) return fault;
-  const staysLive = command.quantity > at(orders.filled, row);
-  if (staysLive && orders.postOnly[row] === true) return postOnlyFault(book, orderId, side, command.priceTicks);
-  return undefined;
+  if (quantity <= goneFrom(book, row)) return undefined;
+  const display = Math.min(at(orders.display, row), quantity);
+  return (
+    displayFault(display, quantity) ??
+    (orders.postOnly[row] === true && !hasStop(orders, row)
+      ? postOnlyFault(book, orderId, side, command.priceTicks)
+      : undefined)
+  );
 }
 
 function postOnlyFault(book: Book, orderId: OrderId, side: Side, priceTicks: number): MatchingError | undefined {
@@ -271,38 +546,65 @@ function postOnlyFault(book: Book, orderId: OrderId, side: Side, priceTicks: num
   return new PostOnlyWouldTake(orderId, priceTicks, facing.priceTicks);
 }
 
-/** Whether all of a fill-or-kill order would trade now; its owner's resting orders count as MAT-7 has it. */
-function isFillable(book: Book, order: NewOrder): boolean {
+/** What a fill-or-kill order wants. */
+interface Wanted {
+  readonly owner: string;
+  readonly side: Side;
+  readonly priceTicks: number;
+  readonly quantity: number;
+  readonly selfTrade?: SelfTradeMode;
+}
+
+/**
+ * Whether all of a fill-or-kill order would trade now. Meeting its owner ends it, unless the resting order gives way
+ * (MAT-7). What a level hides comes only after all that it shows.
+ */
+function isFillable(book: Book, wanted: Wanted): boolean {
   const { orders } = book;
-  const { levels } = facingLadder(book, order.side);
-  if (restingWithin(levels, order) < order.quantity) return false;
-  let needed = order.quantity;
+  const { levels } = facingLadder(book, wanted.side);
+  if (restingWithin(levels, wanted) < wanted.quantity) return false;
+  let needed = wanted.quantity;
   for (let i = levels.length - 1; i >= 0 && needed > 0; i--) {
     const level = levels[i];
-    if (level === undefined || !reaches(order.side, order.priceTicks, level.priceTicks)) break;
+    if (level === undefined || !reaches(wanted.side, wanted.priceTicks, level.priceTicks)) break;
+    let hidden = 0;
     for (let row = level.head; row !== NONE && needed > 0; row = at(orders.next, row)) {
-      if (orders.owner[row] !== order.owner) needed -= remainingAt(orders, row);
-      else if (order.selfTrade !== "cancel-resting") return false;
+      if (orders.owner[row] !== wanted.owner) {
+        needed -= at(orders.shown, row);
+        hidden += remainingAt(orders, row) - at(orders.shown, row);
+      } else if (wanted.selfTrade !== "cancel-resting") {
+        return false;
+      }
     }
+    needed -= hidden;
   }
   return needed <= 0;
 }
 
 /** Contracts an order's limit reaches, whoever owns them; counted level by level, so that a hopeless one costs little. */
-function restingWithin(levels: readonly Level[], order: NewOrder): number {
-  let quantity = 0;
-  for (let i = levels.length - 1; i >= 0 && quantity < order.quantity; i--) {
+function restingWithin(levels: readonly Level[], { side, priceTicks, quantity }: Wanted): number {
+  let resting = 0;
+  for (let i = levels.length - 1; i >= 0 && resting < quantity; i--) {
     const level = levels[i];
-    if (level === undefined || !reaches(order.side, order.priceTicks, level.priceTicks)) break;
-    quantity += level.quantity;
+    if (level === undefined || !reaches(side, priceTicks, level.priceTicks)) break;
+    resting += level.quantity + level.hidden;
   }
-  return quantity;
+  return resting;
 }
 
-function ownLadder(book: Book, side: Side): Ladder {
-  return side === "buy" ? book.bids : book.asks;
+/** Contracts of an order's total that it does not have any more: traded, or taken away by "decrement". */
+function goneFrom({ orders }: Book, row: number): number {
+  return at(orders.total, row) - remainingAt(orders, row);
 }
 
-function facingLadder(book: Book, side: Side): Ladder {
-  return side === "buy" ? book.asks : book.bids;
+function firstRow(level: Level | undefined): number {
+  return level?.head ?? NONE;
+}
+
+function isContinuous({ session }: Book): boolean {
+  return session === "open" || session === "closing";
+}
+
+function isHalted({ session }: Book): boolean {
+  return session === "halted" || session === "closed";
 }

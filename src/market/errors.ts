@@ -1,23 +1,29 @@
 import { type ErrorDetails, HedgerowError } from "../protocol/errors.ts";
 
-/** Base of what the matching stage refuses. Codes begin with `Matching.`. */
+/**
+ * Base of what the matching stage refuses. Codes begin with `Matching.`. It carries no stack trace: a refusal is an
+ * answer to a trader, and collecting the trace would cost more than all the rest of it.
+ */
 export class MatchingError extends HedgerowError {
   constructor(rule: string, message: string, details: ErrorDetails) {
+    const depth = Error.stackTraceLimit;
+    Error.stackTraceLimit = 0;
     super(`Matching.${rule}`, message, details);
+    Error.stackTraceLimit = depth;
   }
 }
 
-/** An order identity is used once: a second order may not take it, alive or dead (MAT-9). */
+/** A live order has this id already (MAT-9). */
 export class DuplicateOrder extends MatchingError {
   constructor(orderId: string) {
-    super("DuplicateOrder", `order ${orderId} is already known: give a new order a new id`, { orderId });
+    super("DuplicateOrder", `order ${orderId} is already live: give a new order a new id`, { orderId });
   }
 }
 
-/** A cancel or replace names an order that does not rest in the book (MAT-10). */
+/** A cancel or replace names an order that is not live (MAT-10). */
 export class UnknownOrder extends MatchingError {
   constructor(orderId: string) {
-    super("UnknownOrder", `order ${orderId} is not in the book: it never rested, or is filled or cancelled`, {
+    super("UnknownOrder", `order ${orderId} is not live: it never rested or waited, or is filled or cancelled`, {
       orderId,
     });
   }
@@ -90,6 +96,50 @@ export class NotFillable extends MatchingError {
       orderId,
       quantity,
     });
+  }
+}
+
+/** The shown part of an order is a whole number, no more than the order and no less than a hundredth of it (MAT-16). */
+export class BadDisplayQuantity extends MatchingError {
+  constructor(displayQuantity: number, quantity: number) {
+    super(
+      "BadDisplayQuantity",
+      `displayed quantity is ${displayQuantity} of ${quantity}: give a whole number from a hundredth of it to all of it`,
+      { displayQuantity, quantity },
+    );
+  }
+}
+
+/** The market takes cancels only (MAT-19). */
+export class MarketHalted extends MatchingError {
+  constructor(session: string) {
+    super("MarketHalted", `the market is ${session}: until it opens, orders can be cancelled and nothing else`, {
+      session,
+    });
+  }
+}
+
+/** Before the opening, orders rest or wait: one that must trade at once, or must never take, cannot come in (MAT-20). */
+export class NotInPreOpen extends MatchingError {
+  constructor(orderId: string, what: string) {
+    super("NotInPreOpen", `order ${orderId} is ${what}: before the auction only plain GTC orders enter the book`, {
+      orderId,
+      what,
+    });
+  }
+}
+
+/** The auction is held in pre-open only (MAT-21). */
+export class NotPreOpen extends MatchingError {
+  constructor(session: string) {
+    super("NotPreOpen", `the market is ${session}: the auction is held in pre-open`, { session });
+  }
+}
+
+/** A crossed book cannot open (MAT-13). */
+export class BookCrossed extends MatchingError {
+  constructor(bid: number, ask: number) {
+    super("BookCrossed", `bids at ${bid} cross asks at ${ask}: hold the auction before the market opens`, { bid, ask });
   }
 }
 

@@ -1,32 +1,40 @@
-import type { NewOrder, OrderId, SelfTradeMode, Side } from "./types.ts";
 import type { Level } from "./ladder.ts";
+import { MAX_QUANTITY } from "./terms.ts";
+import type { NewOrder, OrderId, SelfTradeMode, Side, TimeInForce } from "./types.ts";
 
 // Live orders as columns: an order is a row number, and the row of a dead order is used again. Nothing here grows with
-// the number of commands except, where ids are not reusable, one map key per order ever accepted.
+// the number of commands, only with the number of orders that were ever live at once.
 
 /** "No row": the end of a queue. */
 export const NONE = -1;
 
-/** Row number kept for the id of a dead order that may not come back. */
-const DEAD = -2;
-
 export interface OrderTable {
-  readonly reusableIds: boolean;
+  /** Rows of the orders that rest or wait. One that comes in and goes at once is never entered. */
   readonly rowOf: Map<OrderId, number>;
   readonly id: OrderId[];
   readonly owner: string[];
   readonly side: Side[];
+  readonly timeInForce: TimeInForce[];
   readonly postOnly: boolean[];
   readonly selfTrade: SelfTradeMode[];
-  /** The level the order rests at; undefined while it does not. */
+  /** Whether `rowOf` knows the order. */
+  readonly named: boolean[];
+  /** The level the order rests or waits at; undefined while it does neither. */
   readonly level: (Level | undefined)[];
   /** Doubles, which hold these whole numbers exactly up to 2^53. */
   priceTicks: Float64Array;
   prioritySeq: Float64Array;
   revision: Float64Array;
+  /** NaN: the order has no stop price, or it was reached. */
+  stopTicks: Float64Array;
   /** 32 bits suffice: contracts below 2^31, and row numbers. */
   total: Int32Array;
   filled: Int32Array;
+  /** What is left: the total less what has traded and what "decrement" took away. */
+  remaining: Int32Array;
+  /** How much of it is shown now, and how much at a time. */
+  shown: Int32Array;
+  display: Int32Array;
   next: Int32Array;
   prev: Int32Array;
   /** Rows ever used, and the first row free to be used again (linked by `next`). */
@@ -34,22 +42,27 @@ export interface OrderTable {
   free: number;
 }
 
-export function createOrderTable(reusableIds: boolean): OrderTable {
+export function createOrderTable(): OrderTable {
   const rows = 64;
   return {
-    reusableIds,
     rowOf: new Map(),
     id: [],
     owner: [],
     side: [],
+    timeInForce: [],
     postOnly: [],
     selfTrade: [],
+    named: [],
     level: [],
     priceTicks: new Float64Array(rows),
     prioritySeq: new Float64Array(rows),
     revision: new Float64Array(rows),
+    stopTicks: new Float64Array(rows),
     total: new Int32Array(rows),
     filled: new Int32Array(rows),
+    remaining: new Int32Array(rows),
+    shown: new Int32Array(rows),
+    display: new Int32Array(rows),
     next: new Int32Array(rows),
     prev: new Int32Array(rows),
     used: 0,
@@ -72,40 +85,64 @@ export function sideAt(orders: OrderTable, row: number): Side {
   return orders.side[row] ?? "buy";
 }
 
-/** Contracts of a row that have not traded. */
-export function remainingAt(orders: OrderTable, row: number): number {
-  return at(orders.total, row) - at(orders.filled, row);
+/** The owner of a row. */
+export function ownerAt(orders: OrderTable, row: number): string {
+  return orders.owner[row] ?? "";
 }
 
-/** Row of a live order, or undefined. */
+/** What the order of a row does where it meets its owner. */
+export function selfTradeAt(orders: OrderTable, row: number): SelfTradeMode {
+  return orders.selfTrade[row] ?? "cancel-incoming";
+}
+
+/** Contracts of a row that are left. */
+export function remainingAt(orders: OrderTable, row: number): number {
+  return at(orders.remaining, row);
+}
+
+/** Whether the order of a row waits for its stop price, or did until this moment. */
+export function hasStop(orders: OrderTable, row: number): boolean {
+  return !Number.isNaN(at(orders.stopTicks, row));
+}
+
+/** Row of an order that rests or waits, or undefined. */
 export function liveRow(orders: OrderTable, orderId: OrderId): number | undefined {
-  const row = orders.rowOf.get(orderId);
-  return row === DEAD ? undefined : row;
+  return orders.rowOf.get(orderId);
 }
 
 /** Enters an order that is not yet in any queue, and returns its row. */
 export function addOrder(orders: OrderTable, order: NewOrder, seq: number): number {
   const row = freeRow(orders);
-  orders.rowOf.set(order.orderId, row);
   orders.id[row] = order.orderId;
   orders.owner[row] = order.owner;
   orders.side[row] = order.side;
+  orders.timeInForce[row] = order.timeInForce;
   orders.postOnly[row] = order.postOnly ?? false;
   orders.selfTrade[row] = order.selfTrade ?? "cancel-incoming";
+  orders.named[row] = false;
   orders.level[row] = undefined;
   orders.priceTicks[row] = order.priceTicks;
   orders.prioritySeq[row] = seq;
   orders.revision[row] = 0;
+  orders.stopTicks[row] = order.stopPriceTicks ?? NaN;
   orders.total[row] = order.quantity;
   orders.filled[row] = 0;
+  orders.remaining[row] = order.quantity;
+  orders.shown[row] = 0;
+  orders.display[row] = order.displayQuantity ?? MAX_QUANTITY;
   return row;
+}
+
+/** Makes an order known by its id, once it rests or waits. */
+export function nameOrder(orders: OrderTable, row: number): void {
+  if (orders.named[row] === true) return;
+  orders.named[row] = true;
+  orders.rowOf.set(idAt(orders, row), row);
 }
 
 /** Forgets an order that is in no queue any more, and frees its row. */
 export function removeOrder(orders: OrderTable, row: number): void {
-  const orderId = idAt(orders, row);
-  if (orders.reusableIds) orders.rowOf.delete(orderId);
-  else orders.rowOf.set(orderId, DEAD);
+  if (orders.named[row] === true) orders.rowOf.delete(idAt(orders, row));
   orders.next[row] = orders.free;
   orders.free = row;
 }
@@ -135,8 +172,12 @@ function grow(orders: OrderTable): void {
   orders.priceTicks = doubles(orders.priceTicks);
   orders.prioritySeq = doubles(orders.prioritySeq);
   orders.revision = doubles(orders.revision);
+  orders.stopTicks = doubles(orders.stopTicks);
   orders.total = words(orders.total);
   orders.filled = words(orders.filled);
+  orders.remaining = words(orders.remaining);
+  orders.shown = words(orders.shown);
+  orders.display = words(orders.display);
   orders.next = words(orders.next);
   orders.prev = words(orders.prev);
 }

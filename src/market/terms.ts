@@ -1,25 +1,33 @@
-import { BadPrice, BadQuantity, BadTick, type MatchingError, OffLimits, OffTick } from "./errors.ts";
+import {
+  BadDisplayQuantity,
+  BadPrice,
+  BadQuantity,
+  BadTick,
+  type MatchingError,
+  OffLimits,
+  OffTick,
+} from "./errors.ts";
 
 /** Largest quantity of an order: positions are 32 bits with sign. */
 export const MAX_QUANTITY = 2 ** 31 - 1;
 
+/** Parts in which an order may be shown, one after the other: what one command can set off stays bounded by it. */
+export const MOST_PARTS = 100;
+
 /** What one market demands of its orders during one epoch. */
-export interface MarketTerms {
+export interface BookTerms {
   /** Lowest and highest price an order may name, in ticks, both allowed. */
   readonly priceLimitDownTicks: number;
   readonly priceLimitUpTicks: number;
   /** Highest revision a replacement may carry: 255 where orders are signed with a uint8. */
   readonly maxRevision: number;
-  /** Whether an id may be used again once its order is dead. Only recorded flows need that; see MAT-9. */
-  readonly reusableIds: boolean;
 }
 
 /** Terms that bind nothing, for recorded flows and tests. */
-export const OPEN_TERMS: MarketTerms = {
+export const OPEN_TERMS: BookTerms = {
   priceLimitDownTicks: Number.MIN_SAFE_INTEGER,
   priceLimitUpTicks: Number.MAX_SAFE_INTEGER,
   maxRevision: Number.MAX_SAFE_INTEGER,
-  reusableIds: true,
 };
 
 /** Price in ticks of a price in collateral units per contract. Throws BadTick, OffTick, or BadPrice beyond 2^53 ticks. */
@@ -38,20 +46,31 @@ export function fromTicks(priceTicks: number, tick: bigint): bigint {
 
 /** What is wrong with price and quantity under these terms (MAT-1, MAT-2), or undefined. */
 export function termsFault(
-  terms: MarketTerms,
-  order: { readonly priceTicks: number; readonly quantity: number },
+  terms: BookTerms,
+  { priceTicks, quantity }: { readonly priceTicks: number; readonly quantity: number },
 ): MatchingError | undefined {
-  const { priceTicks, quantity } = order;
   if (!Number.isInteger(quantity) || quantity < 1 || quantity > MAX_QUANTITY) return new BadQuantity(quantity);
-  if (!Number.isSafeInteger(priceTicks)) return new BadPrice(priceTicks);
+  return priceFault(terms, priceTicks);
+}
+
+/** What is wrong with a price or stop price under these terms (MAT-1, MAT-2), or undefined. */
+export function priceFault(terms: BookTerms, priceTicks: number): MatchingError | undefined {
   const { priceLimitDownTicks: down, priceLimitUpTicks: up } = terms;
+  if (!Number.isSafeInteger(priceTicks)) return new BadPrice(priceTicks);
   if (priceTicks < down || priceTicks > up) return new OffLimits(priceTicks, down, up);
   return undefined;
 }
 
+/** What is wrong with the shown part of an order (MAT-16), or undefined. */
+export function displayFault(displayQuantity: number, quantity: number): MatchingError | undefined {
+  const fits =
+    Number.isInteger(displayQuantity) && displayQuantity <= quantity && displayQuantity * MOST_PARTS >= quantity;
+  return fits ? undefined : new BadDisplayQuantity(displayQuantity, quantity);
+}
+
 /** Throws BadQuantity, BadPrice or OffLimits unless the order suits the terms. The engine makes the same check. */
 export function validateOrder(
-  terms: MarketTerms,
+  terms: BookTerms,
   order: { readonly priceTicks: number; readonly quantity: number },
 ): void {
   const fault = termsFault(terms, order);

@@ -24,15 +24,19 @@ export interface NewOrder {
   readonly postOnly?: boolean;
   /** "cancel-incoming" if left out. */
   readonly selfTrade?: SelfTradeMode;
+  /** Contracts shown at a time, from a hundredth of `quantity` to all of it; all if left out (MAT-16). */
+  readonly displayQuantity?: number;
+  /** The order waits outside the book until a trade reaches this price (MAT-17). */
+  readonly stopPriceTicks?: number;
 }
 
-/** Takes what rests of an order out of the book. */
+/** Takes what is left of an order out, whether it rests or waits for its stop price. */
 export interface CancelOrder {
   readonly kind: "cancel";
   readonly orderId: OrderId;
 }
 
-/** Puts new terms in force for a resting order. `quantity` is its new total, what has traded already included. */
+/** Puts new terms in force for a live order. `quantity` is its new total, what has gone from it already included. */
 export interface ReplaceOrder {
   readonly kind: "replace";
   readonly orderId: OrderId;
@@ -42,7 +46,19 @@ export interface ReplaceOrder {
   readonly revision: number;
 }
 
-export type Command = NewOrder | CancelOrder | ReplaceOrder;
+/** Puts the market into another session (MAT-19). */
+export interface SetSession {
+  readonly kind: "session";
+  readonly session: Session;
+}
+
+/** Holds the call auction (MAT-21). `referenceTicks` decides between prices that are otherwise equally good. */
+export interface Uncross {
+  readonly kind: "uncross";
+  readonly referenceTicks: number;
+}
+
+export type Command = NewOrder | CancelOrder | ReplaceOrder | SetSession | Uncross;
 
 /** Place in the log: the command's number and the outcome's number within it, from 0 without gaps. */
 interface Numbered {
@@ -50,7 +66,10 @@ interface Numbered {
   readonly n: number;
 }
 
-/** The order has passed every check and is live from here on. */
+/**
+ * The order has passed every check and is live from here on. An order with a stop price waits, out of sight, and has
+ * no place in the book before "triggered".
+ */
 export interface Accepted extends Numbered {
   readonly kind: "accepted";
   readonly orderId: OrderId;
@@ -58,9 +77,23 @@ export interface Accepted extends Numbered {
   readonly priceTicks: number;
   readonly prioritySeq: number;
   readonly remaining: number;
+  readonly stopPriceTicks: number | undefined;
 }
 
-/** A trade, at the maker's price. Priority numbers say since which command each order holds its place. */
+/** A trade reached the stop price: the order goes on like one that came in now. */
+export interface Triggered extends Numbered {
+  readonly kind: "triggered";
+  readonly orderId: OrderId;
+  readonly side: Side;
+  readonly priceTicks: number;
+  readonly prioritySeq: number;
+  readonly remaining: number;
+}
+
+/**
+ * A trade: at the maker's price, or at the one price of the auction, where the maker is the order of older priority.
+ * Priority numbers say since which command each order holds its place.
+ */
 export interface Executed extends Numbered {
   readonly kind: "executed";
   readonly maker: OrderId;
@@ -68,6 +101,7 @@ export interface Executed extends Numbered {
   readonly takerSide: Side;
   readonly priceTicks: number;
   readonly quantity: number;
+  readonly auction: boolean;
   readonly makerRevision: number;
   readonly takerRevision: number;
   readonly makerPrioritySeq: number;
@@ -76,41 +110,77 @@ export interface Executed extends Numbered {
   readonly takerRemaining: number;
 }
 
-/** `remaining` contracts were taken out, at the trader's word or by a rule. */
+/** The shown part of an order has traded, and `displayed` of the `remaining` contracts are shown in its place. */
+export interface Reloaded extends Numbered {
+  readonly kind: "reloaded";
+  readonly orderId: OrderId;
+  readonly side: Side;
+  readonly priceTicks: number;
+  readonly prioritySeq: number;
+  readonly remaining: number;
+  readonly displayed: number;
+}
+
+/**
+ * `remaining` contracts were taken out, at the trader's word or by a rule; `left` of them stay, which is none except
+ * where "decrement" took a part. would-take: a post-only order whose stop price was reached would have traded.
+ */
 export interface Cancelled extends Numbered {
   readonly kind: "cancelled";
   readonly orderId: OrderId;
+  readonly side: Side;
+  readonly priceTicks: number;
   readonly remaining: number;
-  readonly reason: "requested" | "self-trade" | "replaced-to-filled";
+  readonly left: number;
+  readonly reason: "requested" | "self-trade" | "replaced-to-filled" | "would-take";
 }
 
 /** New terms are in force. Priority was kept if `prioritySeq` is older than `seq`. */
 export interface Replaced extends Numbered {
   readonly kind: "replaced";
   readonly orderId: OrderId;
+  readonly side: Side;
   readonly revision: number;
+  readonly oldPriceTicks: number;
   readonly priceTicks: number;
   readonly quantity: number;
   readonly prioritySeq: number;
   readonly remaining: number;
 }
 
-/** The command changed nothing; `error` says why. */
+/** The command changed nothing; `error` says why. `orderId` is empty where the command names no order. */
 export interface Rejected extends Numbered {
   readonly kind: "rejected";
   readonly orderId: OrderId;
   readonly error: MatchingError;
 }
 
-/** What an IOC order did not trade. */
+/** What an IOC order did not trade; or all of a FOK order that cannot be filled when its stop price is reached. */
 export interface Expired extends Numbered {
   readonly kind: "expired";
   readonly orderId: OrderId;
+  readonly side: Side;
+  readonly priceTicks: number;
   readonly remaining: number;
+  readonly reason: "immediate" | "not-fillable";
+}
+
+/** The market is in this session from here on. */
+export interface SessionChanged extends Numbered {
+  readonly kind: "session";
+  readonly session: Session;
+}
+
+/** The auction was held: `quantity` contracts trade at `priceTicks`; none, and no price, if no orders cross. */
+export interface Uncrossed extends Numbered {
+  readonly kind: "uncrossed";
+  readonly priceTicks: number | undefined;
+  readonly quantity: number;
 }
 
 /** One entry of the log. */
-export type Entry = Accepted | Executed | Cancelled | Replaced | Rejected | Expired;
+export type Entry =
+  Accepted | Triggered | Executed | Reloaded | Cancelled | Replaced | Rejected | Expired | SessionChanged | Uncrossed;
 
 /** The engine's name for the order of a ticket (bytes32 hex) with a client id (uint64, chosen by the trader). */
 export function orderIdOf(ticket: string, clientId: bigint): OrderId {

@@ -1,18 +1,23 @@
 import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex, utf8ToBytes } from "@noble/hashes/utils.js";
-import type { Book } from "./engine.ts";
-import { bestLevel, type Ladder, type Level } from "./ladder.ts";
-import { at, idAt, liveRow, NONE, remainingAt, sideAt } from "./orderTable.ts";
-import type { Entry, Executed, OrderId, SelfTradeMode, Side } from "./types.ts";
+import { type Book, facingLadder, ownLadder, rowsIn } from "./book.ts";
+import { bestLevel, findLevel, type Ladder, type Level, reaches } from "./ladder.ts";
+import { at, hasStop, idAt, liveRow, NONE, type OrderTable, ownerAt, selfTradeAt, sideAt } from "./orderTable.ts";
+import { MAX_QUANTITY } from "./terms.ts";
+import type { Entry, Executed, OrderId, SelfTradeMode, Side, TimeInForce } from "./types.ts";
 
-/** One price of the public book: contracts that rest there, and in how many orders. */
+/** One price of the public book: contracts that are shown there, and in how many orders. */
 export interface PriceLevel {
   readonly priceTicks: number;
   readonly quantity: number;
   readonly orders: number;
 }
 
-/** A live order as it stands. `total` includes what has traded. */
+/**
+ * A live order as it stands. `total` includes what has traded and what "decrement" took away; `displayed` is what it
+ * shows now, `displayQuantity` what it may show at a time, null for all. `stopPriceTicks` is null once it is reached:
+ * an order that has one waits, and shows nothing. Plain data, as JSON has it.
+ */
 export interface OpenOrder {
   readonly orderId: OrderId;
   readonly owner: string;
@@ -21,8 +26,12 @@ export interface OpenOrder {
   readonly total: number;
   readonly filled: number;
   readonly remaining: number;
+  readonly displayed: number;
+  readonly displayQuantity: number | null;
+  readonly stopPriceTicks: number | null;
   readonly revision: number;
   readonly prioritySeq: number;
+  readonly timeInForce: TimeInForce;
   readonly postOnly: boolean;
   readonly selfTrade: SelfTradeMode;
 }
@@ -37,7 +46,7 @@ export function bestAsk(book: Book): PriceLevel | undefined {
   return publicLevel(bestLevel(book.asks));
 }
 
-/** The best `levels` prices of both sides, best first; all of them if left out. */
+/** The best `levels` prices of both sides, best first; all of them if left out. Shows what orders show (MAT-16). */
 export function depth(
   book: Book,
   levels = Infinity,
@@ -45,57 +54,98 @@ export function depth(
   return { bids: ladderDepth(book.bids, levels), asks: ladderDepth(book.asks, levels) };
 }
 
+/** What is shown at one price now; zeros if nothing is. Found by halving, for increments of the public book. */
+export function levelAtPrice(
+  book: Book,
+  side: Side,
+  priceTicks: number,
+): { readonly quantity: number; readonly orders: number } {
+  const level = findLevel(ownLadder(book, side), priceTicks);
+  return { quantity: level?.quantity ?? 0, orders: level?.orders ?? 0 };
+}
+
+/**
+ * How many trades an order would make if it came in now, counted no further than just above `most`. Of the last level
+ * it reaches, hidden parts are counted as if it took them whole, so this may be a little more than it makes.
+ */
+export function countTrades(
+  book: Book,
+  order: { readonly side: Side; readonly priceTicks: number; readonly quantity: number },
+  most: number,
+): number {
+  const { orders } = book;
+  const { levels } = facingLadder(book, order.side);
+  let trades = 0;
+  let left = order.quantity;
+  for (let i = levels.length - 1; i >= 0 && left > 0; i--) {
+    const level = levels[i];
+    if (level === undefined || !reaches(order.side, order.priceTicks, level.priceTicks)) break;
+    let parts = 0;
+    for (let row = level.head; row !== NONE && left > 0; row = at(orders.next, row)) {
+      left -= at(orders.shown, row);
+      trades += 1;
+      parts += Math.ceil((at(orders.remaining, row) - at(orders.shown, row)) / at(orders.display, row));
+      if (trades > most) return trades;
+    }
+    if (left > 0) trades += parts;
+    left -= level.hidden;
+  }
+  return trades;
+}
+
 /** The trades among log entries. */
 export function trades(entries: readonly Entry[]): readonly Executed[] {
   return entries.filter((entry) => entry.kind === "executed");
 }
 
-/** A resting order by id, or undefined. */
+/** An order that rests or waits, by id, or undefined. */
 export function openOrder(book: Book, orderId: OrderId): OpenOrder | undefined {
   const row = liveRow(book.orders, orderId);
-  return row === undefined ? undefined : orderAt(book, row);
+  return row === undefined ? undefined : orderAt(book.orders, row);
 }
 
 /** All resting orders: bids, then asks, each from the first to trade to the last. */
-export function* openOrders(book: Book): Generator<OpenOrder> {
-  for (const ladder of [book.bids, book.asks]) {
-    for (const level of ladder.levels.toReversed()) {
-      for (let row = level.head; row !== NONE; row = at(book.orders.next, row)) yield orderAt(book, row);
-    }
-  }
+export function* openOrders({ orders, bids, asks }: Book): Generator<OpenOrder> {
+  for (const ladder of [bids, asks]) for (const row of rowsIn(orders, ladder)) yield orderAt(orders, row);
+}
+
+/** All orders that wait for their stop price: buy orders, then sell orders, each from the nearest on. */
+export function* waitingOrders({ orders, buyStops, sellStops }: Book): Generator<OpenOrder> {
+  for (const ladder of [buyStops, sellStops]) for (const row of rowsIn(orders, ladder)) yield orderAt(orders, row);
 }
 
 /**
- * SHA-256 (hex) of the whole state, to compare two runs (MAT-12). One JSON line for the counters (last command number,
- * ids that are taken), then one per resting order in priority order. Of dead ids only their number is hashed.
+ * SHA-256 (hex) of the whole state, to compare two runs (MAT-12). One JSON line for the market (last command number,
+ * session, price of the last trade or null), then one per resting order in priority order, then one per waiting order.
  */
 export function stateHash(book: Book): string {
   const hash = sha256.create();
-  hash.update(utf8ToBytes(`${JSON.stringify([book.lastSeq, book.orders.rowOf.size])}\n`));
-  for (const order of openOrders(book)) hash.update(utf8ToBytes(`${stateLine(order)}\n`));
+  const line = (values: readonly unknown[]): unknown => hash.update(utf8ToBytes(`${JSON.stringify(values)}\n`));
+  line([book.lastSeq, book.session, book.lastTradeTicks ?? null]);
+  for (const order of openOrders(book)) line(Object.values(order));
+  for (const order of waitingOrders(book)) line(Object.values(order));
   return bytesToHex(hash.digest());
 }
 
-/** The line of one resting order under `stateHash`. */
-function stateLine(order: OpenOrder): string {
-  const { orderId, owner, side, priceTicks, total, filled, revision, prioritySeq, postOnly, selfTrade } = order;
-  return JSON.stringify([orderId, owner, side, priceTicks, total, filled, revision, prioritySeq, postOnly, selfTrade]);
-}
-
-function orderAt(book: Book, row: number): OpenOrder {
-  const { orders } = book;
+function orderAt(orders: OrderTable, row: number): OpenOrder {
+  const display = at(orders.display, row);
+  const waits = hasStop(orders, row);
   return {
     orderId: idAt(orders, row),
-    owner: orders.owner[row] ?? "",
+    owner: ownerAt(orders, row),
     side: sideAt(orders, row),
     priceTicks: at(orders.priceTicks, row),
     total: at(orders.total, row),
     filled: at(orders.filled, row),
-    remaining: remainingAt(orders, row),
+    remaining: at(orders.remaining, row),
+    displayed: waits ? 0 : at(orders.shown, row),
+    displayQuantity: display === MAX_QUANTITY ? null : display,
+    stopPriceTicks: waits ? at(orders.stopTicks, row) : null,
     revision: at(orders.revision, row),
     prioritySeq: at(orders.prioritySeq, row),
+    timeInForce: orders.timeInForce[row] ?? "GTC",
     postOnly: orders.postOnly[row] ?? false,
-    selfTrade: orders.selfTrade[row] ?? "cancel-incoming",
+    selfTrade: selfTradeAt(orders, row),
   };
 }
 

@@ -1,12 +1,11 @@
-import type { MarketTerms } from "../../src/market/terms.ts";
+import type { BookTerms } from "../../src/market/terms.ts";
 import type { CancelOrder, NewOrder, ReplaceOrder, Side } from "../../src/market/types.ts";
 
-/** Terms like those of a live market: narrow limits, revisions of one byte, ids used once. */
-export const STRICT_TERMS: MarketTerms = {
+/** Terms like those of a live market: narrow limits, revisions of one byte. */
+export const STRICT_TERMS: BookTerms = {
   priceLimitDownTicks: -10,
   priceLimitUpTicks: 10,
   maxRevision: 255,
-  reusableIds: false,
 };
 
 /** A new GTC order whose owner is its own, unless the extras say otherwise. */
