@@ -190,7 +190,7 @@ export async function signCancel(domain: Domain, cancel: Cancel, sessionPrivateK
   return privateKeyToAccount(sessionPrivateKey).sign({ hash: cancelHash(domain, cancel) });
 }
 
-/** The hash that the session key signs to cancel everything (spec ORD-15). Throws DoesNotFit. */
+/** The hash that the session key signs to cancel everything (spec ORD-16). Throws DoesNotFit. */
 export function cancelAllHash(domain: Domain, cancelAll: CancelAll): Hex {
   beginStruct(CANCEL_ALL);
   putBytes32(1, "ticketId", cancelAll.ticketId);
@@ -203,7 +203,7 @@ export async function signCancelAll(domain: Domain, cancelAll: CancelAll, sessio
   return privateKeyToAccount(sessionPrivateKey).sign({ hash: cancelAllHash(domain, cancelAll) });
 }
 
-/** The hash of a heartbeat (spec ORD-15). Throws DoesNotFit. */
+/** The hash of a heartbeat (spec ORD-16). Throws DoesNotFit. */
 export function cancelAfterHash(domain: Domain, cancelAfter: CancelAfter): Hex {
   beginStruct(CANCEL_AFTER);
   putBytes32(1, "ticketId", cancelAfter.ticketId);
@@ -217,7 +217,7 @@ export async function signCancelAfter(domain: Domain, cancelAfter: CancelAfter, 
   return privateKeyToAccount(sessionPrivateKey).sign({ hash: cancelAfterHash(domain, cancelAfter) });
 }
 
-/** The hash that lets its bearer see a ticket's orders (spec ORD-16). Throws DoesNotFit. */
+/** The hash that lets its bearer see a ticket's orders (spec ORD-15). Throws DoesNotFit. */
 export function watchHash(domain: Domain, watch: Watch): Hex {
   beginStruct(WATCH);
   putBytes32(1, "ticketId", watch.ticketId);

@@ -162,7 +162,7 @@ describe("hashes of messages", () => {
     assert.equal(hashes[2], orderHash(DOMAIN, order));
   });
 
-  test("a value that does not fit its type is refused, never cut [ORD-17]", () => {
+  test("a value that does not fit its type is refused, never cut [ORD-19]", () => {
     const order: Order = {
       ticketId: ID,
       clientId: 1n,
