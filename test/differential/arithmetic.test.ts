@@ -146,6 +146,8 @@ test("the settlement price and its tier agree over random days [SET-1, SET-2, SE
         expired: false,
         closingOnly: false,
         lastTradingTime: 0n,
+        auctionPrice: 0n,
+        auctioned: false,
         ...rest,
       };
       const ordered: readonly PricedFill[] = fills.toSorted((a, b) => Number(a.execTime - b.execTime));
