@@ -185,7 +185,7 @@ export async function playStory(stage: Stage, narrator: Narrator): Promise<Story
   await operator.closeDay();
   await stage.syncAll();
   const settlementPrice = state.markets(state.epoch)[SLOT]?.settlementPrice ?? 0n;
-  const inWindow = fillsToday.filter(({ execTime }) => execTime >= closingTime - BigInt(stage.terms.settlementWindow));
+  const inWindow = fillsToday.filter(({ time }) => time >= closingTime - BigInt(stage.terms.settlementWindow));
   const volume = inWindow.reduce((sum, { quantity }) => sum + quantity, 0);
   const value = inWindow.reduce((sum, { quantity, price }) => sum + BigInt(quantity) * price, 0n);
   const average = Number(value / BigInt(volume)) / Number(DOLLAR);
@@ -416,7 +416,7 @@ async function figureOne(
   narrator.claim("a quote moves no settlement price, and nobody can end the day early for it", nobody === "TooEarly");
   await operator.placeOrder(await order("Dave", "sell", 33_200, 5));
   await stage.post();
-  const evesTicket = operator.ticket(ticket.ticketId);
+  const evesTicket = operator.ticketView(ticket.ticketId);
   narrator.claim(
     "Eve's bid is simply taken: she has bought 5 at 33,200, at her own risk",
     evesTicket.balance.position === 5n,

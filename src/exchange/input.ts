@@ -6,8 +6,9 @@ import { HedgerowError } from "../protocol/errors.ts";
 import { FIELD_MODULUS } from "../protocol/field.ts";
 import type { Hex } from "../protocol/keys.ts";
 import { SLOTS } from "../protocol/note.ts";
-import type { SignedCancel } from "../protocol/order.ts";
+import type { SignedCancel, SignedCancelAfter, SignedCancelAll, SignedWatch } from "../protocol/order.ts";
 import { MOST_TICKETS } from "../protocol/ticket.ts";
+import type { OrderEntry } from "./service.ts";
 
 /** A message of a trader does not have the form of an order, cancel or transition. */
 export class MalformedMessage extends HedgerowError {
@@ -30,21 +31,50 @@ const uint = (bits: bigint) =>
 const uint64 = uint(64n);
 
 // Price and quantity are left to the rules of the market, which name them better.
-const orderSchema = z.strictObject({
-  order: z.strictObject({
+const order = z.strictObject({
+  ticketId: hex(32),
+  clientId: uint64,
+  revision: z.int().min(0).max(255),
+  side: z.enum(["buy", "sell"]),
+  limitPrice: z.bigint(),
+  quantity: z.number(),
+  timeInForce: z.enum(["GTC", "IOC", "FOK"]),
+  postOnly: z.boolean(),
+  expiry: uint64,
+});
+const instructions = z.strictObject({
+  orderHash: hex(32),
+  stopPrice: z.bigint().optional(),
+  displayQuantity: z.number().min(0),
+  selfTrade: z.enum(["cancel-incoming", "cancel-resting", "cancel-both", "decrement"]),
+  reduceOnly: z.boolean(),
+});
+const orderSchema = z
+  .strictObject({
+    order,
+    signature,
+    instructions: instructions.optional(),
+    instructionsSignature: signature.optional(),
+  })
+  .refine((entry) => (entry.instructions === undefined) === (entry.instructionsSignature === undefined), {
+    path: ["instructionsSignature"],
+    error: "instructions carry a signature of the session key, and nothing else does",
+  });
+const replacementSchema = z.strictObject({ order, signature });
+const cancelSchema = z.strictObject({ cancel: z.strictObject({ ticketId: hex(32), clientId: uint64 }), signature });
+const cancelAllSchema = z.strictObject({ cancelAll: z.strictObject({ ticketId: hex(32), nonce: uint64 }), signature });
+const cancelAfterSchema = z.strictObject({
+  cancelAfter: z.strictObject({
     ticketId: hex(32),
-    clientId: uint64,
-    revision: z.int().min(0).max(255),
-    side: z.enum(["buy", "sell"]),
-    limitPrice: z.bigint(),
-    quantity: z.number(),
-    timeInForce: z.enum(["GTC", "IOC", "FOK"]),
-    postOnly: z.boolean(),
-    expiry: uint64,
+    nonce: uint64,
+    seconds: z
+      .int()
+      .min(0)
+      .max(2 ** 32 - 1),
   }),
   signature,
 });
-const cancelSchema = z.strictObject({ cancel: z.strictObject({ ticketId: hex(32), clientId: uint64 }), signature });
+const watchSchema = z.strictObject({ watch: z.strictObject({ ticketId: hex(32), validUntil: uint64 }), signature });
 
 // Ranges are those of the contract's ABI types: what passes can be encoded and has a bounded size.
 const uint128 = uint(128n);
@@ -121,14 +151,37 @@ export function parseTransition(input: unknown): ProvenTransition {
   return parse("transition", transitionSchema, input);
 }
 
-/** An order as somebody sent it. Throws MalformedMessage. */
-export function parseOrder(input: unknown): SignedOrder {
-  return parse("order", orderSchema, input);
+/** A new order as somebody sent it. Throws MalformedMessage. */
+export function parseOrder(input: unknown): OrderEntry {
+  const { order, signature, instructions, instructionsSignature } = parse("order", orderSchema, input);
+  if (instructions === undefined || instructionsSignature === undefined) return { order, signature };
+  const { stopPrice, ...others } = instructions;
+  return { order, signature, instructions: { stopPrice, ...others }, instructionsSignature };
+}
+
+/** A replacement as somebody sent it. Throws MalformedMessage. */
+export function parseReplacement(input: unknown): SignedOrder {
+  return parse("replacement", replacementSchema, input);
 }
 
 /** A cancel as somebody sent it. Throws MalformedMessage. */
 export function parseCancel(input: unknown): SignedCancel {
   return parse("cancel", cancelSchema, input);
+}
+
+/** A cancel of all orders of a ticket, as somebody sent it. Throws MalformedMessage. */
+export function parseCancelAll(input: unknown): SignedCancelAll {
+  return parse("cancelAll", cancelAllSchema, input);
+}
+
+/** A heartbeat as somebody sent it. Throws MalformedMessage. */
+export function parseCancelAfter(input: unknown): SignedCancelAfter {
+  return parse("cancelAfter", cancelAfterSchema, input);
+}
+
+/** A permission to watch, as somebody sent it. Throws MalformedMessage. */
+export function parseWatch(input: unknown): SignedWatch {
+  return parse("watch", watchSchema, input);
 }
 
 function parse<T>(what: string, schema: z.ZodType<T>, input: unknown): T {

@@ -1,4 +1,5 @@
 import type { TransactionReceipt } from "viem";
+import { z } from "zod";
 import type { ChainState } from "../chain/chainState.ts";
 import {
   CallImpossible,
@@ -11,10 +12,25 @@ import {
   type SignedOrder,
 } from "../chain/clearingHouse.ts";
 import type { ClearingTerms } from "../chain/deploy.ts";
-import { ticketIdOf } from "../protocol/action.ts";
+import { DuplicateOrder } from "../market/errors.ts";
+import { orderIdOf } from "../market/types.ts";
+import { priceLimits } from "../protocol/epoch.ts";
 import { HedgerowError } from "../protocol/errors.ts";
 import type { Hex } from "../protocol/keys.ts";
-import { cancelHash, orderHash, type SignedCancel } from "../protocol/order.ts";
+import {
+  cancelAfterHash,
+  cancelAllHash,
+  cancelHash,
+  type Domain,
+  instructionsHash,
+  orderHash,
+  type SignedCancel,
+  type SignedCancelAfter,
+  type SignedCancelAll,
+  type SignedWatch,
+  watchHash,
+} from "../protocol/order.ts";
+import type { Receipt, SignedReceipt } from "../protocol/receipt.ts";
 import {
   admit,
   assertUnchanged,
@@ -27,15 +43,53 @@ import {
 } from "./admission.ts";
 import { BATCH_LIMITS, type BatchLimits, mostPostable, POSTING_PACE, type PostingPace } from "./batchPlan.ts";
 import { blockClock, type TimeSource } from "./clock.ts";
-import { parseCancel, parseOrder, parseTransition } from "./input.ts";
-import { ExchangeLog, type LogEntry } from "./log.ts";
-import { type Loss, type PostedBatch, Posting } from "./posting.ts";
+import {
+  type Command,
+  fromJson,
+  type InheritedTicket,
+  type TimedCommand,
+  timedCommandSchema,
+  toJson,
+} from "./command.ts";
+import { Commits } from "./commits.ts";
+import {
+  parseCancel,
+  parseCancelAfter,
+  parseCancelAll,
+  parseOrder,
+  parseReplacement,
+  parseTransition,
+  parseWatch,
+} from "./input.ts";
+import type { ArchivedOrder } from "./journal/journal.ts";
+import type { LogEntry } from "./log.ts";
+import { type CommandStore, memoryStore } from "./memoryStore.ts";
+import { ownSigning, type SignatureService } from "./ownSigning.ts";
+import { type PostedBatch, Posting } from "./posting.ts";
 import { type ProofCheck, ProofQueue } from "./proofQueue.ts";
-import { type RestedOrder, restedOrders, restingQuotes } from "./restingQuotes.ts";
+import { PublishedBooks } from "./publishedBooks.ts";
+import { restingQuotes } from "./restingQuotes.ts";
+import { type Effects, type Loss, Sequencer, type SequencerState } from "./sequencer.ts";
 import { serial } from "./serial.ts";
+import type {
+  Announcement,
+  BatchReport,
+  BookSnapshot,
+  EpochReport,
+  ExchangeEvent,
+  ExchangeService,
+  MarketReport,
+  OrderAnswer,
+  OrderEntry,
+  OrderReport,
+  PublicTrade,
+  QueuedTransition,
+  ServiceHealth,
+  TicketReport,
+} from "./service.ts";
 import { assertSignedBy } from "./signature.ts";
-import { ticketView, type TicketView } from "./ticketView.ts";
-import { type Depth, type Execution, TradingDay } from "./tradingDay.ts";
+import type { TicketView } from "./ticketView.ts";
+import { type Depth, type Execution, type Happening, type LimitLock, reportOf } from "./tradingDay.ts";
 
 /** What an operator works with. It owns none of it. */
 export type OperatorParts = {
@@ -43,18 +97,36 @@ export type OperatorParts = {
   /** The operator's own account. */
   readonly sender: Sender;
   readonly verifier: ProofCheck;
+  /** Where commands are kept; memory by default. */
+  readonly store?: CommandStore;
+  /** Checks signatures and signs receipts; by default with the sender's own key, in this thread. */
+  readonly signing?: SignatureService;
   /** The newest block's time by default. */
   readonly clock?: TimeSource;
   readonly limits?: BatchLimits;
   readonly pace?: PostingPace;
-  /** Gets every log entry in order, before anybody else learns of it. */
+  readonly bounds?: Partial<Bounds>;
+  /** Halts markets whose books are locked at a limit; never by default. */
+  readonly limitLock?: LimitLock;
+  /** Gets every log entry in order, once it is durable. */
   readonly onEntry?: (entry: LogEntry) => void;
   /** Gets every loss, also those of a batch's answer. */
   readonly onLoss?: (loss: Loss) => void;
 };
 
-/** A transition that waits for a batch, with the tickets that it opens. */
-export type QueuedTransition = { readonly nullifier: bigint; readonly ticketIds: readonly Hex[] };
+/** How much may wait at once, before more is refused. */
+export type Bounds = {
+  /** Executions that no batch has brought on chain. */
+  readonly unsettled: number;
+  /** Transitions that no batch has brought on chain. */
+  readonly queued: number;
+  /** Commands that are not durable yet. */
+  readonly undurable: number;
+  /** Records after which a snapshot is taken. */
+  readonly snapshotEvery: number;
+};
+
+export const BOUNDS: Bounds = { unsettled: 20_000, queued: 2_000, undurable: 50_000, snapshotEvery: 20_000 };
 
 /** A day that is closed. */
 export type ClosedDay = {
@@ -97,6 +169,65 @@ export class Backlog extends HedgerowError {
   }
 }
 
+/** More waits than the operator lets wait. */
+export class Overloaded extends HedgerowError {
+  constructor(what: string, waiting: number, most: number) {
+    super("Overloaded", `${waiting} ${what} wait, and at most ${most} may: try again later`, { what, waiting, most });
+  }
+}
+
+/** Instructions are signed for one order. */
+export class InstructionsOfAnother extends HedgerowError {
+  constructor(named: Hex, actual: Hex) {
+    super("InstructionsOfAnother", `the instructions are of order ${named}, sent with ${actual}: sign them for it`, {
+      named,
+      actual,
+    });
+  }
+}
+
+/** No order of the ticket has this client id. */
+export class OrderUnknown extends HedgerowError {
+  constructor(ticketId: Hex, clientId: bigint) {
+    super("OrderUnknown", `ticket ${ticketId} has no order ${clientId}: place it first`, { ticketId, clientId });
+  }
+}
+
+/** The right to see a ticket's orders is over, or does not exist yet. */
+export class WatchExpired extends HedgerowError {
+  constructor(validUntil: bigint, time: bigint) {
+    super("WatchExpired", `the permission ended at ${validUntil} and it is ${time}: sign a new one`, {
+      validUntil,
+      time,
+    });
+  }
+}
+
+/** No batch of this number is known. */
+export class BatchUnknown extends HedgerowError {
+  constructor(batchNumber: number) {
+    super("BatchUnknown", `batch ${batchNumber} was not posted by this exchange, or long ago: look on chain`, {
+      batchNumber,
+    });
+  }
+}
+
+/** The journal leads to another log than the one it recorded: it was changed, or was written by another version. */
+export class JournalDiverged extends HedgerowError {
+  constructor(number: number) {
+    super("JournalDiverged", `record ${number} of the journal gives another log than it did: restore a copy`, {
+      number,
+    });
+  }
+}
+
+/** The exchange has stopped, because it can no longer keep what it would promise. */
+export class ExchangeStopped extends HedgerowError {
+  constructor(reason: string) {
+    super("ExchangeStopped", `the exchange has stopped: ${reason}; orders that were acknowledged are safe`, { reason });
+  }
+}
+
 /** The day is closed already. */
 export class DayClosed extends HedgerowError {
   constructor(epoch: number) {
@@ -105,101 +236,188 @@ export class DayClosed extends HedgerowError {
 }
 
 /**
- * The operator of an exchange, in one process: it verifies proofs, accepts, sequences and matches orders, and posts
- * batches. What it has accepted lives in memory only.
+ * The operator of an exchange: it verifies proofs, accepts, sequences and matches orders, and posts batches.
  *
  * A promise it makes rests on the chain's rules alone: a transition is queued only if the contract would take it now,
  * an order is accepted only if every way of filling what rests on its ticket can settle. Orders are accepted on a ticket
- * as soon as its opening is queued; until that is mined the operator bears the risk (spec ORD-10).
+ * as soon as its opening is queued; until that is mined the operator bears the risk (spec ORD-10). Everything that it
+ * answers or publishes is durable in its store.
  */
-export class Operator {
+export class Operator implements ExchangeService {
   readonly #state: ChainState;
   readonly #sender: Sender;
   readonly #proofs: ProofQueue;
   readonly #clock: TimeSource;
   readonly #terms: ClearingTerms;
-  readonly #log: ExchangeLog;
+  readonly #store: CommandStore;
+  readonly #signing: SignatureService;
+  readonly #commits: Commits;
   readonly #pace: PostingPace;
+  readonly #bounds: Bounds;
+  readonly #limitLock: LimitLock | undefined;
   readonly #posting: Posting;
+  readonly #machine: Sequencer;
+  readonly #published = new PublishedBooks();
+  readonly #onEntry: (entry: LogEntry) => void;
+  readonly #onLoss: (loss: Loss) => void;
+  readonly #listeners = new Set<(event: ExchangeEvent) => void>();
   readonly #syncing = serial();
-  #day: TradingDay;
-  #phase: ChainState["phase"];
-  #closed = { at: 0n, block: 0n };
-  #time = 0n;
-  #rested: readonly RestedOrder[] | undefined;
+  #stopped: ExchangeStopped | undefined;
+  #snapshotAt: number;
+  #chainReachable = true;
 
-  private constructor(parts: OperatorParts, start: { terms: ClearingTerms; log: ExchangeLog; batchNumber: number }) {
+  private constructor(parts: OperatorParts, terms: ClearingTerms, machine: Sequencer, store: CommandStore) {
     this.#state = parts.state;
     this.#sender = parts.sender;
     this.#proofs = new ProofQueue(parts.verifier);
     this.#clock = parts.clock ?? blockClock(parts.state.chain);
+    this.#terms = terms;
+    this.#store = store;
+    this.#signing = parts.signing ?? ownSigning(parts.sender, parts.state.chain.domain);
+    this.#commits = new Commits(store, (receipts) => this.#signing.signGroup(receipts));
     this.#pace = parts.pace ?? POSTING_PACE;
-    this.#terms = start.terms;
-    this.#log = start.log;
-    this.#phase = parts.state.phase;
-    this.#day = new TradingDay({ epoch: 0, openedAt: 0n, closingTime: 0n }, [], start.log);
-    this.#posting = new Posting(
-      {
-        ...parts,
-        limits: parts.limits ?? BATCH_LIMITS,
-        onLoss: parts.onLoss ?? (() => undefined),
-        standing: () => ({ day: this.#day, phase: this.#phase, time: this.#time, logHead: this.#log.head }),
-        sync: () => this.sync(),
-      },
-      start.batchNumber,
-    );
+    this.#bounds = { ...BOUNDS, ...parts.bounds };
+    this.#limitLock = parts.limitLock;
+    this.#onEntry = parts.onEntry ?? (() => undefined);
+    this.#onLoss = parts.onLoss ?? (() => undefined);
+    this.#machine = machine;
+    this.#snapshotAt = machine.number + this.#bounds.snapshotEvery;
+    this.#published.load(machine.day, machine.nextSeq - 1);
+    this.#posting = new Posting({
+      state: parts.state,
+      sender: parts.sender,
+      verifier: parts.verifier,
+      limits: parts.limits ?? BATCH_LIMITS,
+      machine: () => this.#machine,
+      execute: (command) => this.#executeOwn(command, this.#machine.time),
+      durable: () => this.#store.durable(),
+      sync: () => this.sync(),
+    });
   }
 
   /**
-   * Takes up the exchange where the chain stands. Tickets that are open already can only be closed: what their orders
-   * filled before is not known to a new operator. Throws ChainUnavailable.
+   * Takes up the exchange where its store and the chain stand. Tickets that the store does not know, but the chain has
+   * open, can only be closed: what their orders filled before is not known. Throws ChainUnavailable, JournalDiverged,
+   * RecordUnreadable, or what the store throws.
    */
   static async create(parts: OperatorParts): Promise<Operator> {
     await parts.state.sync();
     const { chain } = parts.state;
     const terms = await chain.house.read.clearingTerms();
+    const store = parts.store ?? memoryStore();
     const { nextBatchNumber, lastSeq } = await readDayState(chain);
-    const log = new ExchangeLog(Number(lastSeq) + 1, parts.onEntry ?? (() => undefined));
-    const operator = new Operator(parts, { terms, log, batchNumber: nextBatchNumber });
+    const machine = replayed(store, { nextSeq: Number(lastSeq) + 1, nextBatchNumber });
+    const operator = new Operator(parts, terms, machine, store);
     await operator.sync();
     return operator;
   }
 
   // ---------------------------------------------------------------- what everybody may know
 
+  get domain(): Domain {
+    return this.#state.chain.domain;
+  }
+
+  get operator(): Hex {
+    return this.#sender.address;
+  }
+
   /** keccak256 chain over the log so far. */
   get logHead(): Hex {
-    return this.#log.head;
+    return this.#machine.logHead;
   }
 
   /** Transitions that wait for a batch. */
   get queue(): readonly ProvenTransition[] {
-    return this.#posting.queue;
+    return this.#machine.queue;
   }
 
   /** Executions that wait for a batch. */
   get unsettled(): readonly Execution[] {
-    return this.#day.unsettled;
+    return this.#machine.day.unsettled;
   }
 
-  /** A ticket of the present epoch, unsettled executions included. Throws UnknownTicket. */
-  ticket(ticketId: Hex): Readonly<TicketView> {
-    return this.#day.ticket(ticketId);
+  /** What a ticket of the present epoch is, unsettled executions included. Throws UnknownTicket. */
+  ticketView(ticketId: Hex): Readonly<TicketView> {
+    return this.#machine.day.ticket(ticketId);
   }
 
   /** Contracts that an order has left in the book; undefined if it is not there. */
   remaining(ticketId: Hex, clientId: bigint): number | undefined {
-    return this.#day.liveOrder(ticketId, clientId)?.remaining;
+    return this.#machine.day.liveOrder(ticketId, clientId)?.remaining;
   }
 
   /** The best `levels` prices of both sides of a market, all by default. Throws MarketNotListed. */
   depth(slot: number, levels?: number): Depth {
-    return this.#day.depth(slot, levels);
+    return this.#machine.day.depth(slot, levels);
   }
 
-  /** All trades of a market today, oldest first. */
-  trades(slot: number): readonly Execution[] {
-    return this.#day.trades(slot);
+  /** The newest trades of a market today, oldest first. */
+  trades(slot: number): readonly PublicTrade[] {
+    return this.#machine.day.trades(slot);
+  }
+
+  book(slot: number): BookSnapshot {
+    this.#machine.day.market(slot);
+    return this.#published.snapshot(slot);
+  }
+
+  markets(): readonly MarketReport[] {
+    const { day } = this.#machine;
+    return day.markets.flatMap((market, slot) => {
+      if (!market.listed) return [];
+      const { down, up } = priceLimits(market);
+      const trades = day.trades(slot);
+      const { contractId, tick, centre, initialMargin, maintenanceMargin, closeOutFee, fillFee, lastTradingTime } =
+        market;
+      return {
+        slot,
+        contractId,
+        session: day.session(slot),
+        tick,
+        centre,
+        priceLimitDown: down,
+        priceLimitUp: up,
+        initialMargin,
+        maintenanceMargin,
+        closeOutFee,
+        fillFee,
+        lastTradingTime,
+        lastPrice: trades.at(-1)?.price,
+        volume: day.volume(slot),
+      };
+    });
+  }
+
+  epoch(): EpochReport {
+    const { day, phase, time, nextBatchNumber, logHead } = this.#machine;
+    const { epoch, openedAt, closingTime, auctionTime } = day.times;
+    const { relayFee } = this.#terms;
+    return { epoch, phase, openedAt, auctionTime, closingTime, time, relayFee, nextBatchNumber, logHead };
+  }
+
+  health(): ServiceHealth {
+    const { day, queue, nextSeq } = this.#machine;
+    return {
+      chainReachable: this.#chainReachable,
+      unsettledFills: day.unsettled.length,
+      queuedTransitions: queue.length,
+      openOrders: day.liveCount,
+      openTickets: day.tickets.size,
+      lastSeq: nextSeq - 1,
+    };
+  }
+
+  async batch(batchNumber: number): Promise<BatchReport> {
+    const report = this.#machine.batch(batchNumber);
+    if (report === undefined) throw new BatchUnknown(batchNumber);
+    await this.#store.durable();
+    return report;
+  }
+
+  subscribe(listener: (event: ExchangeEvent) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
   }
 
   // ---------------------------------------------------------------- what traders send
@@ -208,17 +426,16 @@ export class Operator {
    * Checks everything that the contract would check, verifies the proof, and queues the transition for the next batch.
    * The orders of a ticket that is to be closed are cancelled first, and it takes no more. Throws MalformedMessage,
    * DayEnding, WrongPhase, WrongRelayFee, UnknownRoot, NullifierTaken, InvalidTransition, TicketInsolvent,
-   * TicketChanged, UnknownTicket, CreditUnavailable, SeatUnavailable, MalformedSignature, WrongSigner, ProofRefused or
-   * OutOfRange.
+   * TicketChanged, UnknownTicket, CreditUnavailable, SeatUnavailable, MalformedSignature, WrongSigner, ProofRefused,
+   * OutOfRange, Overloaded or ExchangeStopped.
    */
   async submitTransition(input: ProvenTransition): Promise<QueuedTransition> {
     const transition = parseTransition(input);
+    this.#assertRunning();
     await this.sync();
     const { action, nullifier } = transition;
-    const day = this.#day;
-    const phase = this.#phase;
-    this.#assertTaking();
-    this.#assertUnpromised(transition);
+    const { day, phase } = this.#machine;
+    this.#assertTaking(transition);
     const publicSignals = await admit(
       {
         state: this.#state,
@@ -234,97 +451,171 @@ export class Operator {
     }
 
     await this.sync();
+    const time = await this.#now();
     // Others went on while the proof was verified. From here to the end nobody does.
-    this.#assertTaking();
-    if (day !== this.#day || phase !== this.#phase) throw new WrongPhase(action.name, "after the phase has changed");
-    if (this.#state.transitioned.has(nullifier)) throw new NullifierTaken(nullifier, "spent");
-    this.#assertUnpromised(transition);
-    const ticketIds: Hex[] = [];
-    if (action.name === "openTicket") {
-      for (const [index, { sessionKey, cash, position, reduceOnly }] of action.tickets.entries()) {
-        const ticketId = ticketIdOf({ ...transition, slot: action.slot }, index);
-        const balance = { cash, position: BigInt(position) };
-        const fixed = {
-          ticketId,
-          sessionKey,
-          slot: action.slot,
-          reduceOnly,
-          status: "pending",
-          openedInBatch: undefined,
-        } as const;
-        day.tickets.set(ticketId, ticketView({ ...fixed, ...balance }));
-        ticketIds.push(ticketId);
-      }
-    } else if (action.name === "closeTicket") {
-      const ticket = day.ticket(action.ticketId);
-      assertUnchanged(ticket, action);
-      day.cancelTicket(ticket, this.#time, "ticket-closing");
-      ticket.closing = true;
+    if (day !== this.#machine.day || phase !== this.#machine.phase) {
+      throw new WrongPhase(action.name, "after the phase has changed");
     }
-    this.#posting.add(transition);
-    return { nullifier, ticketIds };
+    if (this.#state.transitioned.has(nullifier)) throw new NullifierTaken(nullifier, "spent");
+    this.#assertTaking(transition);
+    if (action.name === "closeTicket") assertUnchanged(day.ticket(action.ticketId), action);
+    const { effects, released } = this.#execute({ kind: "queue", transition }, time);
+    await released;
+    return { nullifier, ticketIds: effects.ticketIds };
   }
 
   /**
-   * Takes a new order, matches it and returns what became of it. It must be good on its ticket beside all that rests
-   * there (spec ORD-6). Throws MalformedMessage, MalformedSignature, WrongSigner, Backlog, what TradingDay.check throws,
-   * and the engine's DuplicateOrder, PostOnlyNeverRests, PostOnlyWouldTake and NotFillable.
+   * Takes a new order, matches it and tells what became of it, with receipts. It must be good on its ticket beside all
+   * that rests there (spec ORD-6). The same order sent again gets the first answer again (spec ORD-15). Throws
+   * MalformedMessage, MalformedSignature, WrongSigner, Backlog, Overloaded, ExchangeStopped, what TradingDay.check
+   * throws, and the engine's DuplicateOrder, PostOnlyNeverRests, PostOnlyWouldTake, NotFillable and MarketHalted.
    */
-  async placeOrder(input: SignedOrder): Promise<readonly LogEntry[]> {
-    const signed = parseOrder(input);
-    this.#day.check(signed, await this.#now());
+  async placeOrder(input: OrderEntry): Promise<OrderAnswer> {
+    const entry = parseOrder(input);
+    this.#assertRunning();
+    const { sessionKey } = this.#machine.day.ticket(entry.order.ticketId);
+    const hash = orderHash(this.domain, entry.order);
+    await Promise.all([
+      this.#assertSigned(hash, entry.signature, sessionKey),
+      this.#assertInstructed(entry, hash, sessionKey),
+    ]);
+    const time = await this.#now();
+    const first = this.#firstAnswer(entry, hash);
+    if (first !== undefined) return this.#again(first);
     this.#assertPace();
-    const hash = await this.#signedHash(signed);
-    return this.#day.place(signed, hash, this.#time);
+    return this.#ordered({ kind: "place", entry, hash }, entry.order, time);
   }
 
   /**
    * Puts a higher revision of a resting order in force. Less quantity at the same price keeps its place; anything else
    * goes to the end of the queue and may trade (spec MAT-8). Throws MalformedMessage, MalformedSignature, WrongSigner,
-   * Backlog, what TradingDay.checkReplacement throws, and the engine's BadRevision, SideChanged and PostOnlyWouldTake.
+   * Backlog, Overloaded, ExchangeStopped, what TradingDay.checkReplacement throws, and the engine's BadRevision,
+   * SideChanged, PostOnlyWouldTake and MarketHalted.
    */
-  async replaceOrder(input: SignedOrder): Promise<readonly LogEntry[]> {
-    const signed = parseOrder(input);
-    this.#day.checkReplacement(signed, await this.#now());
+  async replaceOrder(input: SignedOrder): Promise<OrderAnswer> {
+    const signed = parseReplacement(input);
+    this.#assertRunning();
+    const { sessionKey } = this.#machine.day.ticket(signed.order.ticketId);
+    const hash = orderHash(this.domain, signed.order);
+    await this.#assertSigned(hash, signed.signature, sessionKey);
+    const time = await this.#now();
     this.#assertPace();
-    const hash = await this.#signedHash(signed);
-    return this.#day.replace(signed, hash, this.#time);
+    return this.#ordered({ kind: "replace", signed, hash }, signed.order, time);
   }
 
   /** Takes an order out of the book. Throws MalformedMessage, MalformedSignature, WrongSigner, UnknownTicket or UnknownOrder. */
-  async cancelOrder(input: SignedCancel): Promise<readonly LogEntry[]> {
+  async cancelOrder(input: SignedCancel): Promise<OrderAnswer> {
     const { cancel, signature } = parseCancel(input);
-    const { sessionKey } = this.#day.ticket(cancel.ticketId);
-    await assertSignedBy(cancelHash(this.#state.chain.domain, cancel), signature, sessionKey);
-    await this.#now();
-    return this.#day.cancel(cancel.ticketId, cancel.clientId, this.#time);
+    this.#assertRunning();
+    const { sessionKey } = this.#machine.day.ticket(cancel.ticketId);
+    await this.#assertSigned(cancelHash(this.domain, cancel), signature, sessionKey);
+    return this.#ordered({ kind: "cancel", ...cancel }, cancel, await this.#now());
+  }
+
+  /** Takes all orders of a ticket out. Throws as cancelOrder, and NonceUsed (spec ORD-16). */
+  async cancelAll(input: SignedCancelAll): Promise<readonly OrderAnswer[]> {
+    const { cancelAll, signature } = parseCancelAll(input);
+    this.#assertRunning();
+    const { sessionKey } = this.#machine.day.ticket(cancelAll.ticketId);
+    await this.#assertSigned(cancelAllHash(this.domain, cancelAll), signature, sessionKey);
+    const { effects, released } = this.#execute({ kind: "cancelAll", ...cancelAll }, await this.#now());
+    const signed = (await released).slice(receiptsOf(effects.due).length);
+    return entriesOf(effects.happenings).flatMap(({ orders: [order] }, i) => {
+      const receipt = signed[i];
+      return order === undefined || receipt === undefined ? [] : { order, receipts: [receipt] };
+    });
+  }
+
+  /** Guards a ticket against its trader's silence (spec ORD-18). Throws as cancelAll. */
+  async cancelAfter(input: SignedCancelAfter): Promise<{ readonly deadline: bigint | undefined }> {
+    const { cancelAfter, signature } = parseCancelAfter(input);
+    this.#assertRunning();
+    const { sessionKey } = this.#machine.day.ticket(cancelAfter.ticketId);
+    await this.#assertSigned(cancelAfterHash(this.domain, cancelAfter), signature, sessionKey);
+    const { released } = this.#execute({ kind: "cancelAfter", ...cancelAfter }, await this.#now());
+    const { cancelAt } = this.#machine.day.ticket(cancelAfter.ticketId);
+    await released;
+    return { deadline: cancelAt };
+  }
+
+  /** An order of the present journal, dead or alive. Throws OrderUnknown. */
+  async order(ticketId: Hex, clientId: bigint): Promise<OrderReport> {
+    const live = this.#machine.day.liveOrder(ticketId, clientId);
+    const report = live === undefined ? this.#archived(ticketId, clientId) : reportOf(live);
+    if (report === undefined) throw new OrderUnknown(ticketId, clientId);
+    await this.#store.durable();
+    return report;
+  }
+
+  /** The live orders of a ticket. Throws MalformedMessage, MalformedSignature, WrongSigner, UnknownTicket, WatchExpired. */
+  async openOrders(input: SignedWatch): Promise<readonly OrderReport[]> {
+    const { watch, signature } = parseWatch(input);
+    const ticket = this.#machine.day.ticket(watch.ticketId);
+    await this.#assertSigned(watchHash(this.domain, watch), signature, ticket.sessionKey);
+    const time = await this.#now();
+    if (watch.validUntil < time) throw new WatchExpired(watch.validUntil, time);
+    const reports = [...ticket.orders.values()].map(reportOf);
+    await this.#store.durable();
+    return reports;
+  }
+
+  async ticket(ticketId: Hex): Promise<TicketReport> {
+    const { sessionKey, slot, reduceOnly, status, closing, balance, orders } = this.#machine.day.ticket(ticketId);
+    const report: TicketReport = {
+      ticketId,
+      sessionKey,
+      slot,
+      reduceOnly,
+      status: closing ? "closing" : status,
+      ...balance,
+      openOrders: orders.size,
+    };
+    await this.#store.durable();
+    return report;
   }
 
   // ---------------------------------------------------------------- what goes on chain
 
+  /** Does what has fallen due: expiries, silent traders, sessions. */
+  async tick(): Promise<void> {
+    const time = await this.#now();
+    if (this.#stopped === undefined && this.#machine.day.isDue(time)) this.#executeOwn({ kind: "tick" }, time);
+  }
+
   /** Reads what is new on chain and follows the epochs. Throws ChainUnavailable. */
   sync(): Promise<void> {
     return this.#syncing(async () => {
+      this.#chainReachable = false;
       await this.#state.sync();
+      this.#chainReachable = true;
       const { epoch, phase } = this.#state;
+      const machine = this.#machine;
       // A batch under way belongs to the old phase: first see what became of it.
-      if ((epoch === this.#day.times.epoch && phase === this.#phase) || this.#posting.isUnderWay) return;
-      const ended = this.#day;
-      const { openedAt, closingTime, closedAt, closedBlock } = await this.#state.chain.house.read.epochOf([epoch]);
-      const next = epoch === ended.times.epoch ? ended : await this.#dayOf({ epoch, openedAt, closingTime });
-      this.#day = next;
-      this.#phase = phase;
-      this.#closed = { at: closedAt, block: closedBlock };
-      this.#rested = undefined;
-      if (phase === "window") next.stop();
-      ended.cancelAll(this.#time, "end-of-day");
-      this.#posting.giveUp(ended);
+      if ((epoch === machine.day.times.epoch && phase === machine.phase) || machine.sent !== undefined) return;
+      const report = await this.#state.chain.house.read.epochOf([epoch]);
+      if (epoch === machine.day.times.epoch && phase === "window") {
+        this.#executeOwn({ kind: "window" }, machine.time);
+        this.#announceClose(epoch, report.closedAt);
+      } else {
+        const { callAuction, settlementWindow } = this.#terms;
+        const auctionTime = callAuction === 0 ? undefined : report.openedAt + BigInt(callAuction);
+        const { openedAt, closingTime } = report;
+        const times = { epoch, openedAt, closingTime, auctionTime, settlementWindow, limitLock: this.#limitLock };
+        const markets = this.#state.markets(epoch);
+        this.#executeOwn({ kind: "day", times, phase, markets, tickets: await this.#inherited(epoch) }, machine.time);
+        if (phase === "trading") this.#announce({ type: "epoch-opened", epoch, openedAt, closingTime });
+      }
     });
   }
 
   /** Posts the next batch of what waits; undefined if nothing does. See Posting.post for what it reports and throws. */
-  postBatch(): Promise<PostedBatch | undefined> {
-    return this.#posting.post();
+  async postBatch(): Promise<PostedBatch | undefined> {
+    const posted = await this.#posting.post();
+    if (posted === undefined) return undefined;
+    const { batchNumber, receipt, applied, fills } = posted;
+    const transactionHash = receipt?.transactionHash;
+    this.#announce({ type: "batch", batchNumber, transactionHash, transitions: applied.length, fills });
+    return posted;
   }
 
   /** Posts batches until nothing waits: openings first, then fills, then closings. Throws what postBatch throws. */
@@ -341,24 +632,97 @@ export class Operator {
    */
   async closeDay(): Promise<ClosedDay> {
     await this.sync();
-    const day = this.#day;
+    const { day, phase } = this.#machine;
     const { closingTime } = day.times;
-    if (this.#phase !== "trading") throw new DayClosed(day.times.epoch);
+    if (phase !== "trading") throw new DayClosed(day.times.epoch);
     const time = await this.#now();
     if (time < closingTime) throw new TooEarly(time, closingTime);
-    day.stop();
-    const windowStart = closingTime - BigInt(this.#terms.settlementWindow);
-    this.#rested ??= restedOrders(day.liveOrders(), windowStart, closingTime);
-    const rested = this.#rested;
-    day.cancelAll(this.#time, "end-of-day");
+    this.#executeOwn({ kind: "stop" }, time);
     const batches = await this.flush();
     const { firstBatchInWindow } = await this.#state.chain.house.read.epochOf([day.times.epoch]);
-    const closed = await this.#close(restingQuotes(rested, day, firstBatchInWindow));
+    const closed = await this.#close(restingQuotes(this.#machine.rested, day, firstBatchInWindow));
     await this.sync();
     return { batches, ...closed };
   }
 
   // ---------------------------------------------------------------- steps
+
+  /**
+   * Applies a command, hands it to the store, and publishes what came of it once it is durable. Throws why the command
+   * was refused.
+   */
+  #execute(
+    command: Command,
+    time: bigint,
+  ): { readonly effects: Effects; readonly released: Promise<readonly SignedReceipt[]> } {
+    this.#assertRunning();
+    const effects = this.#apply({ time, command });
+    const released = effects.number === undefined ? Promise.resolve([]) : this.#record({ time, command }, effects);
+    if (effects.refusal !== undefined) {
+      released.catch(() => undefined);
+      throw effects.refusal;
+    }
+    return { effects, released };
+  }
+
+  /** The same for a command of the operator's own, which nobody waits for. Returns what was lost by it. */
+  #executeOwn(command: Command, time: bigint): readonly Loss[] {
+    const { effects, released } = this.#execute(command, time);
+    released.catch(() => undefined);
+    for (const loss of effects.losses) this.#onLoss(loss);
+    return effects.losses;
+  }
+
+  #apply(timed: TimedCommand): Effects {
+    try {
+      return this.#machine.execute(timed);
+    } catch (error) {
+      throw this.#stop(error);
+    }
+  }
+
+  /** Appends a command to the store; resolves with the receipts of all its entries when it is durable and published. */
+  async #record(timed: TimedCommand, effects: Effects): Promise<readonly SignedReceipt[]> {
+    const happenings = [...effects.due, ...effects.happenings];
+    try {
+      const archive = happenings.flatMap((happening) => (happening.kind === "ended" ? [archivedOrder(happening)] : []));
+      const outcome = { head: this.#machine.logHead, answer: answerOf(timed.command, effects) };
+      this.#store.append({ number: this.#machine.number, body: toJson(timed), outcome: toJson(outcome) }, archive);
+      if (this.#machine.number >= this.#snapshotAt) this.#takeSnapshot();
+      const signed = await this.#commits.release(receiptsOf(happenings));
+      this.#publish(happenings, signed);
+      return signed;
+    } catch (error) {
+      throw this.#stop(error);
+    }
+  }
+
+  #takeSnapshot(): void {
+    this.#snapshotAt = this.#machine.number + this.#bounds.snapshotEvery;
+    this.#store.saveSnapshot(this.#machine.number, toJson(this.#machine.state())).catch((error: unknown) => {
+      this.#stop(error);
+    });
+  }
+
+  /** From now on nothing is taken: what was lost here could not be kept. */
+  #stop(error: unknown): ExchangeStopped {
+    const reason = error instanceof Error ? error.message : String(error);
+    return (this.#stopped ??= error instanceof ExchangeStopped ? error : new ExchangeStopped(reason));
+  }
+
+  /** Runs a trader's command about one order, and answers with what became of that order. */
+  async #ordered(
+    command: Command,
+    { ticketId, clientId }: { readonly ticketId: Hex; readonly clientId: bigint },
+    time: bigint,
+  ): Promise<OrderAnswer> {
+    const { effects, released } = this.#execute(command, time);
+    const signed = (await released).slice(receiptsOf(effects.due).length);
+    const own = about(effects.happenings, ticketId, clientId);
+    const order = own.at(-1)?.order;
+    if (order === undefined) throw new OrderUnknown(ticketId, clientId);
+    return { order, receipts: own.flatMap(({ place }) => signed[place] ?? []) };
+  }
 
   /** Closes the epoch with quotes; without them if they are what the contract refuses: nothing may hold up the close. */
   async #close(quotes: readonly RestingQuote[]): Promise<Omit<ClosedDay, "batches">> {
@@ -372,69 +736,232 @@ export class Operator {
     }
   }
 
-  /** The time now. It never falls, and takes orders out that have expired. */
+  /** The time now, which never falls. */
   async #now(): Promise<bigint> {
     const time = await this.#clock();
-    if (time > this.#time) this.#time = time;
-    this.#day.expireUntil(this.#time);
-    return this.#time;
+    return time > this.#machine.time ? time : this.#machine.time;
   }
 
-  /** Throws DayEnding once the day is being closed: what is attested at the close must not change any more. */
-  #assertTaking(): void {
-    if (this.#phase === "trading" && this.#day.isStopped) throw new DayEnding(this.#day.times.epoch);
+  #assertRunning(): void {
+    if (this.#stopped !== undefined) throw this.#stopped;
+    const { pending } = this.#store;
+    if (pending > this.#bounds.undurable) throw new Overloaded("commands", pending, this.#bounds.undurable);
   }
 
-  /** Throws Backlog if what has traded already may not get on chain before anybody can close the epoch (spec ORD-13). */
+  /**
+   * Throws DayEnding once the day is being closed, since what is attested at the close must not change any more;
+   * Overloaded; or why note, credit or seat of a transition are promised to a queued one.
+   */
+  #assertTaking(transition: ProvenTransition): void {
+    const { day, phase, queue } = this.#machine;
+    if (phase === "trading" && day.isStopped) throw new DayEnding(day.times.epoch);
+    if (queue.length >= this.#bounds.queued) throw new Overloaded("transitions", queue.length, this.#bounds.queued);
+    assertUnpromised(queue, transition);
+  }
+
+  /**
+   * Throws Backlog if what has traded already may not get on chain before anybody can close the epoch (spec ORD-13), or
+   * Overloaded if the chain has not taken anything for long.
+   */
   #assertPace(): void {
-    const waiting = this.#day.unsettled.length;
-    const until = this.#day.times.closingTime + BigInt(this.#terms.settleGrace);
-    const most = mostPostable(this.#pace, until - this.#time);
+    const { day, time } = this.#machine;
+    const waiting = day.unsettled.length;
+    if (waiting > this.#bounds.unsettled) throw new Overloaded("executions", waiting, this.#bounds.unsettled);
+    const until = day.times.closingTime + BigInt(this.#terms.settleGrace);
+    const most = mostPostable(this.#pace, until - time);
     if (waiting > most) throw new Backlog(waiting, most);
   }
 
   /** Whether a batch posted now would come in part B of the window: seconds and blocks have passed (spec EPO-5). */
   async #inPartB(): Promise<boolean> {
-    if (this.#phase !== "window") return false;
+    if (this.#machine.phase !== "window") return false;
     const { windowA, windowBlocks } = this.#terms;
+    const { closedAt, closedBlock } = await this.#state.chain.house.read.epochOf([this.#machine.day.times.epoch]);
     const time = await this.#now();
     const nextBlock = (await this.#state.chain.client.getBlockNumber()) + 1n;
-    return time >= this.#closed.at + BigInt(windowA) && nextBlock >= this.#closed.block + BigInt(windowBlocks);
+    return time >= closedAt + BigInt(windowA) && nextBlock >= closedBlock + BigInt(windowBlocks);
   }
 
-  async #signedHash({ order, signature }: SignedOrder): Promise<Hex> {
-    const { sessionKey } = this.#day.ticket(order.ticketId);
-    const hash = orderHash(this.#state.chain.domain, order);
-    await assertSignedBy(hash, signature, sessionKey);
-    return hash;
+  async #assertSigned(hash: Hex, signature: Hex, sessionKey: Hex): Promise<void> {
+    await assertSignedBy(hash, signature, sessionKey, this.#signing);
   }
 
-  /** A fresh day, with the tickets that the chain already has open. */
-  async #dayOf(times: TradingDay["times"]): Promise<TradingDay> {
-    const day = new TradingDay(times, this.#state.markets(times.epoch), this.#log);
-    for (const { ticketId, epoch } of this.#state.tickets.values()) {
-      if (epoch !== times.epoch || this.#state.closedTickets.has(ticketId)) continue;
+  /** Throws unless the instructions are of this very order and its session key signed them. */
+  async #assertInstructed(
+    { instructions, instructionsSignature }: OrderEntry,
+    hash: Hex,
+    sessionKey: Hex,
+  ): Promise<void> {
+    if (instructions === undefined || instructionsSignature === undefined) return;
+    if (instructions.orderHash !== hash) throw new InstructionsOfAnother(instructions.orderHash, hash);
+    await this.#assertSigned(instructionsHash(this.domain, instructions), instructionsSignature, sessionKey);
+  }
+
+  /** What was answered to this very order before. Throws DuplicateOrder if its client id was another order's. */
+  #firstAnswer({ order: { ticketId, clientId, revision } }: OrderEntry, hash: Hex): StoredAnswer | undefined {
+    if (revision !== 0) return undefined;
+    const live = this.#machine.day.liveOrder(ticketId, clientId);
+    const number = live?.acceptedIn ?? this.#store.archived(ticketId, clientId)?.record;
+    const record = number === undefined ? undefined : this.#store.record(number);
+    if (record === undefined) return undefined;
+    const { answer } = fromJson(storedOutcome, record.outcome);
+    if (answer === undefined || answer.order.orderHash !== hash) {
+      throw new DuplicateOrder(orderIdOf(ticketId, clientId));
+    }
+    return answer;
+  }
+
+  async #again({ order, receipts }: StoredAnswer): Promise<OrderAnswer> {
+    await this.#store.durable();
+    return { order, receipts: await this.#signing.signGroup(receipts) };
+  }
+
+  #archived(ticketId: Hex, clientId: bigint): OrderReport | undefined {
+    const archived = this.#store.archived(ticketId, clientId);
+    return archived === undefined ? undefined : fromJson(storedReport, archived.state);
+  }
+
+  /** Tickets that the chain has open in an epoch. */
+  async #inherited(epoch: number): Promise<readonly InheritedTicket[]> {
+    const tickets: InheritedTicket[] = [];
+    for (const { ticketId, epoch: opened } of this.#state.tickets.values()) {
+      if (opened !== epoch || this.#state.closedTickets.has(ticketId)) continue;
       const ticket = await this.#state.chain.house.read.ticketOf([ticketId]);
       const { sessionKey, slot, reduceOnly, openedInBatch, cash, position } = ticket;
       const balance = { cash, position: BigInt(position) };
-      const fixed = { ticketId, sessionKey, slot, reduceOnly, status: "inherited", openedInBatch } as const;
-      day.tickets.set(ticketId, ticketView({ ...fixed, ...balance }));
+      tickets.push({ ticketId, sessionKey, slot, reduceOnly, openedInBatch, balance });
     }
-    return day;
+    return tickets;
   }
 
-  /** Throws unless note, credit and seat of a transition are free of other queued ones. */
-  #assertUnpromised({ nullifier, action, seat }: ProvenTransition): void {
-    for (const queued of this.#posting.queue) {
-      if (queued.nullifier === nullifier) throw new NullifierTaken(nullifier, "queued");
-      if (seat !== 0n && queued.seat === seat) throw new SeatUnavailable(seat, "is in a queued transition");
-      if (action.name === "fund" && queued.action.name === "fund" && queued.action.creditId === action.creditId) {
-        throw new CreditUnavailable(action.creditId, "is in a queued transition");
+  // ---------------------------------------------------------------- what everybody learns
+
+  /** Tells listeners what happened, each entry with its receipts. */
+  #publish(happenings: readonly Happening[], signed: readonly SignedReceipt[]): void {
+    let next = 0;
+    for (const happening of happenings) {
+      switch (happening.kind) {
+        case "entry": {
+          const { line, orders } = happening;
+          const { entry, slot, price, time } = line;
+          this.#onEntry(line);
+          if (entry.kind === "executed") {
+            const { seq, n, quantity, takerSide } = entry;
+            this.#emit({ kind: "trade", trade: { slot, seq, n, price, quantity, takerSide, time } });
+          }
+          orders.forEach((order, i) => {
+            const receipt = signed[next + i];
+            if (receipt !== undefined) this.#emit({ kind: "order", order, receipt });
+          });
+          next += orders.length;
+          break;
+        }
+        case "book":
+          this.#published.apply(happening.slot, happening.seq, happening.changes);
+          this.#emit(happening);
+          break;
+        case "session":
+          this.#announce({ type: "session", slot: happening.slot, session: happening.session });
+          break;
+        case "begun":
+          this.#published.clear();
+          break;
+        case "ended":
+          break;
       }
-      const claims = action.name === "claimTicket" && queued.action.name === "claimTicket";
-      if (claims && queued.action.ticketId === action.ticketId) {
-        throw new InvalidTransition(action.name, "ticketId", action.ticketId, "claimed once");
-      }
+    }
+  }
+
+  #announceClose(epoch: number, closedAt: bigint): void {
+    const { windowA, windowB } = this.#terms;
+    const settlementPrices = this.#state
+      .markets(epoch)
+      .flatMap(({ listed, settlementPrice }, slot) => (listed ? [{ slot, price: settlementPrice }] : []));
+    const renewFrom = closedAt + BigInt(windowA);
+    const renewUntil = renewFrom + BigInt(windowB);
+    this.#announce({ type: "epoch-closed", epoch, closedAt, renewFrom, renewUntil, settlementPrices });
+  }
+
+  #announce(announcement: Announcement): void {
+    this.#emit({ kind: "announcement", announcement, time: this.#machine.time });
+  }
+
+  #emit(event: ExchangeEvent): void {
+    for (const listener of this.#listeners) listener(event);
+  }
+}
+
+/** What the store keeps beside a command: the log's head after it, and the answer to a new order. */
+type StoredAnswer = { readonly order: OrderReport; readonly receipts: readonly Receipt[] };
+type StoredOutcome = { readonly head: Hex; readonly answer: StoredAnswer | undefined };
+
+const storedOutcome = z.custom<StoredOutcome>((value) => z.looseObject({ head: z.string() }).safeParse(value).success);
+const storedReport = z.custom<OrderReport>((value) => z.looseObject({ status: z.string() }).safeParse(value).success);
+const storedState = z.custom<SequencerState>((value) => z.looseObject({ number: z.number() }).safeParse(value).success);
+
+/** The exchange as its store has it: the newest snapshot, and the commands after it once more. */
+function replayed(
+  store: CommandStore,
+  start: { readonly nextSeq: number; readonly nextBatchNumber: number },
+): Sequencer {
+  const snapshot = store.newestSnapshot();
+  const machine =
+    snapshot === undefined ? new Sequencer(start) : Sequencer.restore(fromJson(storedState, snapshot.body));
+  for (const { number, body, outcome } of store.records(machine.number)) {
+    machine.execute(fromJson(timedCommandSchema, body));
+    const { head } = fromJson(storedOutcome, outcome);
+    if (machine.number !== number || machine.logHead !== head) throw new JournalDiverged(number);
+  }
+  return machine;
+}
+
+function entriesOf(happenings: readonly Happening[]) {
+  return happenings.filter((happening) => happening.kind === "entry");
+}
+
+function receiptsOf(happenings: readonly Happening[]): readonly Receipt[] {
+  return entriesOf(happenings).flatMap(({ receipts }) => receipts);
+}
+
+/** What happenings say of one order, oldest first; `place` is the receipt's place among all receipts of them. */
+function about(
+  happenings: readonly Happening[],
+  ticketId: Hex,
+  clientId: bigint,
+): readonly { readonly order: OrderReport; readonly receipt: Receipt; readonly place: number }[] {
+  const all = entriesOf(happenings).flatMap(({ orders, receipts }) =>
+    receipts.flatMap((receipt, i) => ({ order: orders[i], receipt })),
+  );
+  return all.flatMap(({ order, receipt }, place) =>
+    order?.ticketId === ticketId && order.clientId === clientId ? [{ order, receipt, place }] : [],
+  );
+}
+
+/** The answer to a new order, as the store keeps it: how it stood, and what the receipts said. */
+function answerOf(command: Command, { happenings, refusal }: Effects): StoredAnswer | undefined {
+  if (command.kind !== "place" || refusal !== undefined) return undefined;
+  const { ticketId, clientId } = command.entry.order;
+  const own = about(happenings, ticketId, clientId);
+  const order = own.at(-1)?.order;
+  return order && { order, receipts: own.map(({ receipt }) => receipt) };
+}
+
+function archivedOrder({ order, acceptedIn }: Extract<Happening, { kind: "ended" }>): ArchivedOrder {
+  const { ticketId, clientId } = order;
+  return { ticketId, clientId, record: acceptedIn, state: toJson(order) };
+}
+
+/** Throws unless note, credit and seat of a transition are free of queued ones. */
+function assertUnpromised(queue: readonly ProvenTransition[], { nullifier, action, seat }: ProvenTransition): void {
+  for (const queued of queue) {
+    if (queued.nullifier === nullifier) throw new NullifierTaken(nullifier, "queued");
+    if (seat !== 0n && queued.seat === seat) throw new SeatUnavailable(seat, "is in a queued transition");
+    if (action.name === "fund" && queued.action.name === "fund" && queued.action.creditId === action.creditId) {
+      throw new CreditUnavailable(action.creditId, "is in a queued transition");
+    }
+    const claims = action.name === "claimTicket" && queued.action.name === "claimTicket";
+    if (claims && queued.action.ticketId === action.ticketId) {
+      throw new InvalidTransition(action.name, "ticketId", action.ticketId, "claimed once");
     }
   }
 }

@@ -10,11 +10,10 @@ import {
   SKIP_REASONS,
   submitBatch,
 } from "../chain/clearingHouse.ts";
-import { type Action, ticketIdOf } from "../protocol/action.ts";
-import type { Phase } from "../protocol/epoch.ts";
 import { HedgerowError } from "../protocol/errors.ts";
 import type { Hex } from "../protocol/keys.ts";
-import { type BatchLimits, batchOf, type BatchPlan, planBatch } from "./batchPlan.ts";
+import { type BatchLimits, planBatch } from "./batchPlan.ts";
+import type { Command } from "./command.ts";
 import type { ProofCheck } from "./proofQueue.ts";
 import {
   assertFillsPass,
@@ -24,13 +23,8 @@ import {
   isAboutTheWhole,
   type RefusedTransition,
 } from "./refusedBatch.ts";
+import type { Loss, SentBatch, Sequencer } from "./sequencer.ts";
 import { serial } from "./serial.ts";
-import type { Execution, TradingDay } from "./tradingDay.ts";
-
-/** Something the operator had taken and could not bring on chain, and why: a Skip of the contract, or an error code. */
-export type Loss =
-  | { readonly kind: "transition"; readonly transition: ProvenTransition; readonly reason: string }
-  | { readonly kind: "execution"; readonly execution: Execution; readonly reason: string };
 
 /** A batch that is on chain. */
 export type PostedBatch = {
@@ -53,14 +47,31 @@ export class BatchNumberTaken extends HedgerowError {
   }
 }
 
-/** Where the exchange stands: a batch is made for one day and one phase. */
-export type Standing = {
-  readonly day: TradingDay;
-  readonly phase: Phase;
-  /** Unix seconds. */
-  readonly time: bigint;
-  readonly logHead: Hex;
-};
+/** The chain has lost more batches than are kept: it is not the chain that this exchange posted to. */
+export class BatchesLost extends HedgerowError {
+  constructor(batchNumber: number, oldest: number) {
+    super(
+      "BatchesLost",
+      `the chain expects batch ${batchNumber}, but only those from ${oldest} on are kept: ` +
+        `look whether the node serves the right chain`,
+      { batchNumber, oldest },
+    );
+  }
+}
+
+/** A batch was handed over and lost sight of; the chain refuses it now, but it may land yet. */
+export class BatchUncertain extends HedgerowError {
+  constructor(batchNumber: number, refusal: HedgerowError) {
+    super(
+      "BatchUncertain",
+      `batch ${batchNumber} was sent and not seen again, and is refused now: ${refusal.message}; try again in a moment`,
+      { batchNumber, error: refusal.code },
+    );
+  }
+}
+
+/** How often a batch that may still land is tried again before it is taken back. */
+const PATIENCE = 5;
 
 /** What posting works with. It owns none of it. */
 export type PostingParts = {
@@ -68,138 +79,130 @@ export type PostingParts = {
   readonly sender: Sender;
   readonly verifier: ProofCheck;
   readonly limits: BatchLimits;
-  readonly onLoss: (loss: Loss) => void;
-  readonly standing: () => Standing;
-  /** Follows the chain; afterwards `standing` tells where it is. */
+  readonly machine: () => Sequencer;
+  /** Applies a command now, and tells what was lost by it. */
+  readonly execute: (command: Command) => readonly Loss[];
+  /** Resolves once every command so far is durable. */
+  readonly durable: () => Promise<void>;
+  /** Follows the chain; afterwards the machine stands in the chain's epoch, unless a batch is under way. */
   readonly sync: () => Promise<void>;
 };
 
-/** A batch, and where to look for what became of it. */
-type Attempt = {
-  readonly day: TradingDay;
-  readonly phase: Phase;
-  readonly plan: BatchPlan;
-  readonly batch: Batch;
-  /** Number of events the chain had shown before. */
-  readonly eventsBefore: number;
-};
-
-/** Brings on chain what waits: queued transitions, and the executions of the day. */
+/**
+ * Brings on chain what waits: queued transitions, and the executions of the day. That a batch is sent is durable before
+ * the node gets it, so a restart knows which batch may be on chain (spec BAT-18).
+ */
 export class Posting {
-  readonly #state: ChainState;
-  readonly #sender: Sender;
-  readonly #verifier: ProofCheck;
-  readonly #limits: BatchLimits;
-  readonly #onLoss: (loss: Loss) => void;
-  readonly #standing: () => Standing;
-  readonly #sync: () => Promise<void>;
+  readonly #parts: PostingParts;
   readonly #inTurn = serial();
-  #queue: readonly ProvenTransition[] = [];
-  #batchNumber: number;
-  /** Being sent, or sent with its answer lost. */
-  #underWay: Attempt | undefined;
-  /** Handed to the node: it may be on chain. */
-  #sent: Attempt | undefined;
+  /** Whether a node may have the batch that is sent: then it must not be taken back lightly. */
+  #mayLand: boolean;
+  #refusals = 0;
 
-  constructor(parts: PostingParts, batchNumber: number) {
-    this.#state = parts.state;
-    this.#sender = parts.sender;
-    this.#verifier = parts.verifier;
-    this.#limits = parts.limits;
-    this.#onLoss = parts.onLoss;
-    this.#standing = parts.standing;
-    this.#sync = parts.sync;
-    this.#batchNumber = batchNumber;
-  }
-
-  /** Transitions that wait for a batch. */
-  get queue(): readonly ProvenTransition[] {
-    return this.#queue;
-  }
-
-  /** Whether a batch is on its way, or may be on chain without our knowing. */
-  get isUnderWay(): boolean {
-    return this.#underWay !== undefined;
-  }
-
-  /** Lets a transition wait for the next batch. */
-  add(transition: ProvenTransition): void {
-    this.#queue = [...this.#queue, transition];
-  }
-
-  /** Gives all up that waits, because the phase it was proven or matched for is over. */
-  giveUp(day: TradingDay): void {
-    for (const transition of this.#queue) this.#drop(day, transition, "PhaseOver", []);
-    for (const execution of day.dropUnsettled()) this.#lose([], { kind: "execution", execution, reason: "PhaseOver" });
+  constructor(parts: PostingParts) {
+    this.#parts = parts;
+    this.#mayLand = parts.machine().sent !== undefined;
   }
 
   /**
    * Posts the next batch, and reports what the contract skipped; undefined if nothing waits. A transition that would
    * refuse the whole batch is found, left out and reported; a batch too large for the node is made smaller. A batch
-   * whose answer was lost is sent again as it was, under its number, so that it cannot count twice. Throws FillRefused,
-   * BatchNumberTaken, ChainUnavailable, CallImpossible, or ContractRefused with what is about no part of the batch.
+   * whose answer was lost is sent again as it was, under its number, so that it cannot count twice; so are batches that
+   * a reorganisation has taken off the chain. Throws FillRefused, BatchNumberTaken, BatchesLost, ChainUnavailable,
+   * CallImpossible, or ContractRefused with what is about no part of the batch.
    */
   post(): Promise<PostedBatch | undefined> {
     return this.#inTurn(async () => {
+      const { machine, execute, durable, sync } = this.#parts;
       const losses: Loss[] = [];
-      let limits = this.#limits;
+      let limits = this.#parts.limits;
       for (;;) {
-        await this.#sync();
-        const attempt = this.#sent ?? this.#nextAttempt(limits);
-        if (attempt === undefined) return undefined;
-        const answer = await this.#send(attempt);
+        await sync();
+        await this.#restore();
+        const { day, phase } = machine();
+        const sent = machine().sent ?? this.#prepare(limits);
+        if (sent === undefined) return undefined;
+        await durable();
+        const answer = await this.#send(sent);
         if (answer instanceof HedgerowError) {
-          await this.#sync();
-          const { day, phase } = this.#standing();
-          if (attempt.day === day && attempt.phase === phase) {
-            limits = await this.#learn(attempt, answer, limits, losses);
+          this.#assertGone(sent.batch, answer);
+          execute({ kind: "unsend" });
+          await sync();
+          if (machine().day === day && machine().phase === phase) {
+            limits = await this.#learn(sent.batch, answer, limits, losses);
           }
           continue;
         }
-        await this.#state.sync();
-        this.#sent = undefined;
-        this.#underWay = undefined;
-        this.#batchNumber = attempt.batch.batchNumber + 1;
-        const applied = this.#settle(attempt, losses);
-        const { batchNumber, fills } = attempt.batch;
+        await this.#parts.state.sync();
+        const applied = this.#settle(sent.batch, answer?.transactionHash, losses);
+        await durable();
+        const { batchNumber, fills } = sent.batch;
         return { batchNumber, receipt: answer, applied, fills: fills.length, losses };
       }
     });
   }
 
-  #nextAttempt(limits: BatchLimits): Attempt | undefined {
-    const { day, phase, logHead } = this.#standing();
-    const isMined = (ticketId: Hex): boolean => day.ticket(ticketId).status !== "pending";
-    const plan = planBatch(this.#queue, day.unsettled, isMined, limits);
+  /** Takes the next batch from what waits. */
+  #prepare(limits: BatchLimits): SentBatch | undefined {
+    const { machine, execute } = this.#parts;
+    const plan = this.#plan(limits);
     if (plan === undefined) return undefined;
-    const batch = batchOf(plan, this.#batchNumber, logHead);
-    return { day, phase, plan, batch, eventsBefore: this.#state.events.length };
+    const nullifiers = [...plan.entering, ...plan.leaving].map(({ nullifier }) => nullifier);
+    execute({ kind: "send", nullifiers, executions: plan.executions.length, logHead: machine().logHead });
+    return machine().sent;
   }
 
-  /** Sends a batch. Returns its receipt, undefined if it turns out to be on chain already, or why it cannot pass. */
-  async #send(attempt: Attempt): Promise<TransactionReceipt | ContractRefused | CallImpossible | undefined> {
-    this.#underWay = attempt;
-    try {
-      return await submitBatch(this.#state.chain, this.#sender, attempt.batch, () => {
-        this.#sent = attempt;
-      });
-    } catch (error) {
-      if (error instanceof ContractRefused && error.code === "WrongBatchNumber") {
-        await this.#assertOurs(attempt);
-        return undefined;
-      }
-      if (!(error instanceof ContractRefused) && !(error instanceof CallImpossible)) throw error;
-      // The node has answered: it is not on chain, and need not be sent as it was.
-      this.#sent = undefined;
-      return error;
-    } finally {
-      this.#underWay = this.#sent;
+  #plan(limits: BatchLimits) {
+    const { day, queue } = this.#parts.machine();
+    const isMined = (ticketId: Hex): boolean => day.ticket(ticketId).status !== "pending";
+    return planBatch(queue, day.unsettled, isMined, limits);
+  }
+
+  /** Posts again, as they were, batches that the chain has lost (spec BAT-19). */
+  async #restore(): Promise<void> {
+    const { state, sender, machine, sync } = this.#parts;
+    for (;;) {
+      const { nextBatchNumber } = await readDayState(state.chain);
+      if (nextBatchNumber >= machine().nextBatchNumber) return;
+      const lost = machine().posted.find(({ batchNumber }) => batchNumber === nextBatchNumber);
+      if (lost === undefined) throw new BatchesLost(nextBatchNumber, machine().posted[0]?.batchNumber ?? 0);
+      await submitBatch(state.chain, sender, lost);
+      await sync();
     }
   }
 
+  /** Sends a batch. Returns its receipt, undefined if it turns out to be on chain already, or why it cannot pass. */
+  async #send({ batch }: SentBatch): Promise<TransactionReceipt | ContractRefused | CallImpossible | undefined> {
+    const { state, sender, execute } = this.#parts;
+    let handedOver = false;
+    try {
+      return await submitBatch(state.chain, sender, batch, () => {
+        handedOver = true;
+      });
+    } catch (error) {
+      if (error instanceof ContractRefused && error.code === "WrongBatchNumber") {
+        await this.#assertOurs(batch);
+        return undefined;
+      }
+      if (error instanceof ContractRefused || error instanceof CallImpossible) return error;
+      // The node never had it: the next attempt need not be the same.
+      if (!handedOver && !this.#mayLand) execute({ kind: "unsend" });
+      this.#mayLand ||= handedOver;
+      throw error;
+    }
+  }
+
+  /** Throws BatchUncertain as long as a refused batch, handed over before, may still wait in some node's pool. */
+  #assertGone({ batchNumber }: Batch, refusal: HedgerowError): void {
+    this.#refusals += 1;
+    if (this.#mayLand && this.#refusals < PATIENCE) throw new BatchUncertain(batchNumber, refusal);
+    this.#mayLand = false;
+    this.#refusals = 0;
+  }
+
   /** Throws BatchNumberTaken unless the batch on chain under the number of this one is this one. */
-  async #assertOurs({ batch }: Attempt): Promise<void> {
-    const { chain } = this.#state;
+  async #assertOurs(batch: Batch): Promise<void> {
+    const { chain } = this.#parts.state;
     const [postedFills, postedHead] = await chain.house.read.batchRecord([batch.batchNumber]);
     const isOurs = postedFills === fillsHash(batch) && postedHead === batch.logHead;
     if (!isOurs) throw new BatchNumberTaken(batch.batchNumber, (await readDayState(chain)).nextBatchNumber);
@@ -207,7 +210,7 @@ export class Posting {
 
   /** Leaves out what made the batch fail, or returns smaller limits for the next one. Throws if neither helps. */
   async #learn(
-    { day, batch }: Attempt,
+    batch: Batch,
     refusal: ContractRefused | CallImpossible,
     limits: BatchLimits,
     losses: Loss[],
@@ -215,79 +218,43 @@ export class Posting {
     if (isAboutTheWhole(refusal)) throw refusal;
     const found = await this.#findCulprit(batch, refusal);
     if (found !== undefined) {
-      this.#drop(day, found.transition, found.reason, losses);
+      const { nullifier } = found.transition;
+      losses.push(...this.#parts.execute({ kind: "drop", nullifier, reason: found.reason }));
       return limits;
     }
     const smaller = { ...limits, gas: limits.gas / 2n };
-    if (refusal instanceof ContractRefused || this.#nextAttempt(smaller) === undefined) throw refusal;
+    if (refusal instanceof ContractRefused || this.#plan(smaller) === undefined) throw refusal;
     return smaller;
   }
 
   async #findCulprit(batch: Batch, refusal: ContractRefused | CallImpossible): Promise<RefusedTransition | undefined> {
     if (refusal instanceof CallImpossible) return findUnencodable(batch);
-    const found = await findRefusedTransition(this.#state, this.#sender, this.#verifier, batch);
-    if (found === undefined) await assertFillsPass(this.#state, this.#sender, batch);
+    const { state, sender, verifier } = this.#parts;
+    const found = await findRefusedTransition(state, sender, verifier, batch);
+    if (found === undefined) await assertFillsPass(state, sender, batch);
     return found;
   }
 
-  /** Brings queue, tickets and executions to where a posted batch has brought the chain. Returns what acted. */
-  #settle({ day, plan, batch, eventsBefore }: Attempt, losses: Loss[]): readonly ProvenTransition[] {
-    const skips = new Map<bigint, string>();
-    for (const event of this.#state.events.slice(eventsBefore)) {
-      if (event.eventName !== "TransitionSkipped") continue;
-      skips.set(event.args.nullifier, SKIP_REASONS[event.args.reason] ?? `Skip ${event.args.reason}`);
+  /** Brings the exchange to where the batch has brought the chain. Returns what acted. */
+  #settle(batch: Batch, transactionHash: Hex | undefined, losses: Loss[]): readonly ProvenTransition[] {
+    const { state, execute } = this.#parts;
+    const reasons = new Map<bigint, string>();
+    const own = new Set(batch.transitions.map(({ nullifier }) => nullifier));
+    for (const event of state.events) {
+      if (event.eventName !== "TransitionSkipped" || !own.has(event.args.nullifier)) continue;
+      reasons.set(event.args.nullifier, SKIP_REASONS[event.args.reason] ?? `Skip ${event.args.reason}`);
     }
-    day.markSettled(plan.executions.length);
-    const applied: ProvenTransition[] = [];
-    for (const transition of batch.transitions) {
-      const reason = skips.get(transition.nullifier);
-      if (reason !== undefined) {
-        this.#drop(day, transition, reason, losses);
-        continue;
-      }
-      // Only where a batch with the same fills was posted by somebody else.
-      if (!this.#state.transitioned.has(transition.nullifier)) continue;
-      applied.push(transition);
-      this.#queue = this.#queue.filter((queued) => queued !== transition);
-      const { action } = transition;
-      if (action.name === "openTicket") {
-        for (const ticketId of idsOf(transition, action)) {
-          const ticket = day.ticket(ticketId);
-          ticket.status = "open";
-          ticket.openedInBatch = batch.batchNumber;
-        }
-      } else if (action.name === "closeTicket") {
-        day.tickets.delete(action.ticketId);
-      }
-    }
+    const skipped = [...reasons].map(([nullifier, reason]) => ({ nullifier, reason }));
+    const applied = batch.transitions.filter(
+      ({ nullifier }) => !reasons.has(nullifier) && state.transitioned.has(nullifier),
+    );
+    // Neither skipped nor in effect: only where a batch with the same fills was posted by somebody else.
+    const idle = batch.transitions.filter(
+      (transition) => !reasons.has(transition.nullifier) && !applied.includes(transition),
+    );
+    this.#mayLand = false;
+    this.#refusals = 0;
+    losses.push(...execute({ kind: "settle", skipped, idle: idle.map(({ nullifier }) => nullifier), transactionHash }));
     return applied;
   }
-
-  /** Takes a transition that will never act out of the queue, and with it what was built on it. */
-  #drop(day: TradingDay, transition: ProvenTransition, reason: string, losses: Loss[]): void {
-    this.#queue = this.#queue.filter((queued) => queued !== transition);
-    this.#lose(losses, { kind: "transition", transition, reason });
-    for (const execution of this.#release(day, transition)) {
-      this.#lose(losses, { kind: "execution", execution, reason: "TicketLost" });
-    }
-  }
-
-  /** Takes back what queueing a transition did to tickets; returns executions that cannot settle for it. */
-  #release(day: TradingDay, transition: ProvenTransition): readonly Execution[] {
-    const { action } = transition;
-    if (action.name === "openTicket") return day.dropTickets(idsOf(transition, action), this.#standing().time);
-    if (action.name !== "closeTicket") return [];
-    const ticket = day.tickets.get(action.ticketId);
-    if (ticket !== undefined) ticket.closing = false;
-    return [];
-  }
-
-  #lose(losses: Loss[], loss: Loss): void {
-    losses.push(loss);
-    this.#onLoss(loss);
-  }
-}
-
-function idsOf(transition: ProvenTransition, { slot, tickets }: Action & { readonly name: "openTicket" }): Hex[] {
-  return tickets.map((_, index) => ticketIdOf({ ...transition, slot }, index));
 }

@@ -3,8 +3,16 @@ import type { OrderId } from "../market/types.ts";
 import type { EpochMarket } from "../protocol/epoch.ts";
 import { HedgerowError } from "../protocol/errors.ts";
 import type { Hex } from "../protocol/keys.ts";
-import type { Side } from "../protocol/order.ts";
-import { assertAcceptable, type RestingOrder, type TicketBalance, type Trade, tradeOn } from "../protocol/ticket.ts";
+import type { Instructions, Side } from "../protocol/order.ts";
+import {
+  assertAcceptable,
+  NotReducing,
+  type RestingOrder,
+  type TicketBalance,
+  type Trade,
+  tradeOn,
+} from "../protocol/ticket.ts";
+import type { OrderStatus } from "./service.ts";
 
 /**
  * pending: its opening is verified and queued, not mined. open: mined. inherited: mined before this operator started,
@@ -12,8 +20,11 @@ import { assertAcceptable, type RestingOrder, type TicketBalance, type Trade, tr
  */
 export type TicketStatus = "pending" | "open" | "inherited";
 
-/** Contracts resting on one side of a ticket, and the sum of price * contracts in base units. */
-export type SideTotal = { quantity: bigint; value: bigint };
+/**
+ * Contracts resting on one side of a ticket, the sum of price * contracts in base units, and the contracts of orders
+ * that may only reduce.
+ */
+export type SideTotal = { quantity: bigint; value: bigint; reduceOnly: bigint };
 
 /** A ticket as the operator sees it. */
 export type TicketView = {
@@ -30,18 +41,31 @@ export type TicketView = {
   settled: TicketBalance;
   /** With the executions that are not settled yet. */
   balance: TicketBalance;
+  /** When all its orders are cancelled unless the trader gives a sign of life, unix seconds (spec ORD-18). */
+  cancelAt: bigint | undefined;
+  /** The highest nonce that a message of its session key has used. */
+  nonce: bigint;
   readonly orders: Map<OrderId, LiveOrder>;
   readonly resting: Readonly<Record<Side, SideTotal>>;
 };
 
-/** An order in the book: the revision in force, and since when it has held its place, in unix seconds. */
+/** An order that is live: the revision in force, and since when it has held its place, in unix seconds. */
 export type LiveOrder = {
   readonly orderId: OrderId;
   readonly ticket: TicketView;
+  readonly instructions: Instructions | undefined;
+  /** Number of the journal's record that accepted it. */
+  readonly acceptedIn: number;
   signed: SignedOrder;
   hash: Hex;
+  status: OrderStatus;
   remaining: number;
+  /** Contracts traded, and the sum of price * contracts over them. */
+  filled: number;
+  filledValue: bigint;
   restingSince: bigint;
+  /** The newest entry of the log about it. */
+  lastEntry: { readonly seq: number; readonly n: number; readonly time: bigint };
 };
 
 /** No ticket of the present epoch has this identity. */
@@ -72,8 +96,13 @@ export function ticketView(
     closing: false,
     settled: { cash, position },
     balance: { cash, position },
+    cancelAt: undefined,
+    nonce: 0n,
     orders: new Map(),
-    resting: { buy: { quantity: 0n, value: 0n }, sell: { quantity: 0n, value: 0n } },
+    resting: {
+      buy: { quantity: 0n, value: 0n, reduceOnly: 0n },
+      sell: { quantity: 0n, value: 0n, reduceOnly: 0n },
+    },
   };
 }
 
@@ -94,18 +123,35 @@ export function countResting(order: LiveOrder, quantity: number): void {
   const total = order.ticket.resting[side];
   total.quantity += BigInt(quantity);
   total.value += BigInt(quantity) * limitPrice;
+  if (order.instructions?.reduceOnly === true) total.reduceOnly += BigInt(quantity);
 }
 
 /**
  * Throws TicketBelowMargin, NotReducing or OutOfRange unless the ticket can honour `added` besides what rests on that
  * side (spec ORD-6). `without` is left out of the count: the order that `added` replaces.
  */
-export function assertCovered(market: EpochMarket, ticket: TicketView, added: RestingOrder, without?: LiveOrder): void {
+export function assertCovered(
+  market: EpochMarket,
+  ticket: TicketView,
+  added: RestingOrder,
+  { without, reduceOnly = false }: { readonly without?: LiveOrder; readonly reduceOnly?: boolean } = {},
+): void {
   const total = ticket.resting[added.side];
   const left = without === undefined ? 0n : BigInt(without.remaining);
   const quantity = total.quantity - left;
   const value = total.value - left * (without?.signed.order.limitPrice ?? 0n);
   assertAcceptable(market, ticket.balance, summary(added.side, quantity, value), added, ticket.reduceOnly);
+  if (reduceOnly || total.reduceOnly > 0n) assertReducing(ticket, added.side, quantity + added.remaining);
+}
+
+/**
+ * Throws NotReducing unless all contracts of a side together bring the position nearer to zero and not beyond it: then
+ * no order of that side can build a position, in whatever order they trade (spec ORD-17).
+ */
+function assertReducing({ balance: { position } }: TicketView, side: Side, quantity: bigint): void {
+  const after = side === "buy" ? position + quantity : position - quantity;
+  const reducing = side === "buy" ? position < 0n && after <= 0n : position > 0n && after >= 0n;
+  if (!reducing) throw new NotReducing(position, after);
 }
 
 /** Whether a ticket can still honour what rests on both of its sides. */

@@ -4,15 +4,27 @@ import type { SignedOrder } from "../chain/clearingHouse.ts";
 import { type EpochMarket, MarketNotListed, priceLimits } from "../protocol/epoch.ts";
 import { floorDiv } from "../protocol/settlementPrice.ts";
 import type { Trade } from "../protocol/ticket.ts";
-import type { Side } from "../protocol/order.ts";
+import type { Instructions, Side } from "../protocol/order.ts";
+import type { Receipt } from "../protocol/receipt.ts";
 import { apply, type Book, createBook } from "../market/engine.ts";
 import { UnknownOrder } from "../market/errors.ts";
 import { reaches } from "../market/ladder.ts";
+import { type BookState, bookState, restoreBook } from "../market/state.ts";
 import { at, NONE, remainingAt } from "../market/orderTable.ts";
 import { fromTicks, toTicks, validateOrder } from "../market/terms.ts";
-import { type Command, type Entry, type Executed, type NewOrder, type OrderId, orderIdOf } from "../market/types.ts";
-import { depth } from "../market/views.ts";
-import { type Cause, type ExchangeLog, type LogEntry, ZERO_HASH } from "./log.ts";
+import {
+  type Command,
+  type Entry,
+  type Executed,
+  type NewOrder,
+  type OrderId,
+  orderIdOf,
+  type Session,
+} from "../market/types.ts";
+import { bestAsk, bestBid, depth, levelAtPrice } from "../market/views.ts";
+import { Deadlines } from "./deadlines.ts";
+import { type Cause, type ExchangeLog, type LogEntry, receiptsOf, ZERO_HASH } from "./log.ts";
+import type { LevelChange, OrderEntry, OrderReport, OrderStatus, PublicTrade } from "./service.ts";
 import {
   afterTrade,
   assertCovered,
@@ -21,6 +33,7 @@ import {
   type LiveOrder,
   TicketNotTradable,
   type TicketView,
+  ticketView,
   UnknownTicket,
 } from "./ticketView.ts";
 
@@ -46,8 +59,41 @@ export type PriceLevel = { readonly price: bigint; readonly quantity: number; re
 /** Both sides of a book, best first. */
 export type Depth = { readonly bids: readonly PriceLevel[]; readonly asks: readonly PriceLevel[] };
 
-/** When the day opened and closes, in unix seconds. */
-export type DayTimes = { readonly epoch: number; readonly openedAt: bigint; readonly closingTime: bigint };
+/** When the day opened and closes, in unix seconds, and what happens in between. */
+export type DayTimes = {
+  readonly epoch: number;
+  readonly openedAt: bigint;
+  readonly closingTime: bigint;
+  /** When the call auction trades; undefined: trading is continuous from the opening on (spec FIL-17). */
+  readonly auctionTime?: bigint | undefined;
+  /** Length of the settlement window before closing time, seconds. */
+  readonly settlementWindow?: number | undefined;
+  /** A market whose book is locked at a limit for `after` seconds is halted for `pause` seconds; undefined: never. */
+  readonly limitLock?: LimitLock | undefined;
+};
+
+/** In seconds. */
+export type LimitLock = { readonly after: number; readonly pause: number };
+
+/** What happens in a day, in order. */
+export type Happening =
+  /**
+   * An entry of the log, the orders it is about as they stand after it, the taker before the maker, and what their
+   * receipts say.
+   */
+  | {
+      readonly kind: "entry";
+      readonly line: LogEntry;
+      readonly orders: readonly OrderReport[];
+      readonly receipts: readonly Receipt[];
+    }
+  /** Prices at which something else rests after a command. */
+  | { readonly kind: "book"; readonly slot: number; readonly seq: number; readonly changes: readonly LevelChange[] }
+  | { readonly kind: "session"; readonly slot: number; readonly session: Session }
+  /** Another epoch has begun; its books are empty. */
+  | { readonly kind: "begun"; readonly epoch: number }
+  /** An order is no longer live; `acceptedIn` is the number of the record that accepted it. */
+  | { readonly kind: "ended"; readonly order: OrderReport; readonly acceptedIn: number };
 
 /** No order is taken now (spec EPO-4). */
 export class MarketClosed extends HedgerowError {
@@ -97,6 +143,32 @@ export class TooManyMakers extends HedgerowError {
   }
 }
 
+/** A message of a ticket's session key counts once: each has a higher nonce than those before it (spec ORD-16). */
+export class NonceUsed extends HedgerowError {
+  constructor(ticketId: Hex, nonce: bigint, used: bigint) {
+    super(
+      "NonceUsed",
+      `nonce ${nonce} of ticket ${ticketId} is not above ${used}: sign the message with a higher one`,
+      {
+        ticketId,
+        nonce,
+        used,
+      },
+    );
+  }
+}
+
+/** An iceberg order shows a part of itself, not more. */
+export class BadDisplay extends HedgerowError {
+  constructor(orderId: string, shown: number, quantity: number) {
+    super("BadDisplay", `order ${orderId} of ${quantity} contracts would show ${shown}: show at most all of it`, {
+      orderId,
+      shown,
+      quantity,
+    });
+  }
+}
+
 /** A replacement changes what must stay: it keeps postOnly and is GTC. */
 export class TermsChanged extends HedgerowError {
   constructor(orderId: string, rule: string) {
@@ -107,29 +179,50 @@ export class TermsChanged extends HedgerowError {
 /** Orders that an immediate order may trade with: its fills settle in one batch (spec FIL-16). */
 export const MOST_MAKERS = 100;
 
+/** Trades that a day remembers for each market; its market data keeps no more. */
+const TRADES_KEPT = 1_000;
+
+/** Number of the operator's term in receipts: there is one leader, and it does not change. */
+const TERM = 0;
+
+/** What an order's journal record is numbered where there is no journal. */
+const UNRECORDED = 0;
+
 /**
  * Trading of one epoch in the operator's memory: tickets, one book a market, and the executions that wait for their
  * batch. All of it happens between two turns of the event loop: nothing here waits, reads a clock or checks a
- * signature. Times are unix seconds and must not fall.
+ * signature. Times are unix seconds and must not fall: each command begins by bringing the day to its time.
  */
 export class TradingDay {
   readonly times: DayTimes;
   readonly markets: readonly EpochMarket[];
   readonly tickets = new Map<Hex, TicketView>();
   readonly #log: ExchangeLog;
+  readonly #tell: (happening: Happening) => void;
   readonly #books = new Map<number, Book>();
   readonly #live = new Map<OrderId, LiveOrder>();
-  readonly #trades = new Map<number, Execution[]>();
+  readonly #expiries = new Deadlines<LiveOrder>();
+  readonly #guards = new Deadlines<TicketView>();
+  readonly #locks = new Map<number, LockWatch>();
+  readonly #trades = new Map<number, PublicTrade[]>();
+  readonly #volumes = new Map<number, number>();
   #unsettled: Execution[] = [];
-  #earliestExpiry: bigint | undefined;
+  #time = 0n;
   #stopped = false;
 
-  constructor(times: DayTimes, markets: readonly EpochMarket[], log: ExchangeLog) {
+  /** `tell` gets what happens, in order. */
+  constructor(
+    times: DayTimes,
+    markets: readonly EpochMarket[],
+    log: ExchangeLog,
+    tell: (happening: Happening) => void = () => undefined,
+  ) {
     this.times = times;
     this.markets = markets;
     this.#log = log;
+    this.#tell = tell;
     markets.forEach((market, slot) => {
-      if (market.listed) this.#books.set(slot, createBook(termsOf(market)));
+      if (market.listed) this.#books.set(slot, createBook(termsOf(market), this.#firstSession()));
     });
   }
 
@@ -138,9 +231,14 @@ export class TradingDay {
     return this.#unsettled;
   }
 
-  /** All trades of a market today, oldest first. */
-  trades(slot: number): readonly Execution[] {
+  /** The newest trades of a market today, oldest first. */
+  trades(slot: number): readonly PublicTrade[] {
     return this.#trades.get(slot) ?? [];
+  }
+
+  /** Contracts traded in a market today. */
+  volume(slot: number): number {
+    return this.#volumes.get(slot) ?? 0;
   }
 
   /** The best `levels` prices of both sides. Throws MarketNotListed. */
@@ -154,12 +252,22 @@ export class TradingDay {
     return { bids: bids.map(priced), asks: asks.map(priced) };
   }
 
-  /** All orders in the book. */
+  /** What a market does with orders now. Throws MarketNotListed. */
+  session(slot: number): Session {
+    return this.#book(slot).session;
+  }
+
+  /** All orders that are live. */
   liveOrders(): Iterable<LiveOrder> {
     return this.#live.values();
   }
 
-  /** An order in the book, or undefined. */
+  /** How many orders are live. */
+  get liveCount(): number {
+    return this.#live.size;
+  }
+
+  /** A live order, or undefined. */
   liveOrder(ticketId: Hex, clientId: bigint): LiveOrder | undefined {
     return this.#live.get(orderIdOf(ticketId, clientId));
   }
@@ -186,6 +294,7 @@ export class TradingDay {
   /** From now on no order is taken. */
   stop(): void {
     this.#stopped = true;
+    for (const slot of this.#books.keys()) this.#turnTo(slot, "closed", this.#time);
   }
 
   /** Throws MarketClosed after closing time, at which executions may still happen (spec EPO-4, FIL-7). */
@@ -195,14 +304,19 @@ export class TradingDay {
   }
 
   /**
-   * Everything about a new order but its signature (spec ORD-3, 6, 7, 9, 11). Throws MarketClosed, UnknownTicket,
-   * TicketNotTradable, ZeroClientId, OrderExpired, NotFirstRevision, OffTick, OffLimits, BadQuantity, TicketBelowMargin,
-   * NotReducing or OutOfRange.
+   * Everything about a new order but its signature (spec ORD-3, 6, 7, 9, 11, 17). Throws MarketClosed, UnknownTicket,
+   * TicketNotTradable, ZeroClientId, OrderExpired, NotFirstRevision, OffTick, OffLimits, BadQuantity, BadDisplay,
+   * TicketBelowMargin, NotReducing or OutOfRange.
    */
-  check({ order }: SignedOrder, time: bigint): void {
+  check({ order, instructions }: OrderEntry, time: bigint): void {
     const ticket = this.#checkTerms({ order }, time);
-    if (order.revision !== 0) throw new NotFirstRevision(orderIdOf(order.ticketId, order.clientId), order.revision);
-    assertCovered(this.market(ticket.slot), ticket, restingOrder(order.side, order.limitPrice, order.quantity));
+    const orderId = orderIdOf(order.ticketId, order.clientId);
+    if (order.revision !== 0) throw new NotFirstRevision(orderId, order.revision);
+    const shown = instructions?.displayQuantity ?? 0;
+    if (shown > order.quantity) throw new BadDisplay(orderId, shown, order.quantity);
+    assertCovered(this.market(ticket.slot), ticket, restingOrder(order.side, order.limitPrice, order.quantity), {
+      reduceOnly: instructions?.reduceOnly === true,
+    });
   }
 
   /**
@@ -220,32 +334,45 @@ export class TradingDay {
     if (order.postOnly !== inForce.postOnly) throw new TermsChanged(orderId, "postOnly must stay as it is");
     const remaining = order.quantity - (inForce.quantity - live.remaining);
     if (order.side !== inForce.side || remaining <= 0) return;
-    assertCovered(this.market(ticket.slot), ticket, restingOrder(order.side, order.limitPrice, remaining), live);
+    assertCovered(this.market(ticket.slot), ticket, restingOrder(order.side, order.limitPrice, remaining), {
+      without: live,
+      reduceOnly: live.instructions?.reduceOnly === true,
+    });
   }
 
-  /** Enters a new order and returns what became of it. Throws what `check` throws, TooManyMakers, and the engine's rejection. */
-  place(signed: SignedOrder, hash: Hex, time: bigint): readonly LogEntry[] {
-    this.expireUntil(time);
-    this.check(signed, time);
-    const { order } = signed;
+  /**
+   * Enters a new order and returns what became of it; `record` is the number of the journal's record that has it. Throws
+   * what `check` throws, TooManyMakers, and the engine's rejection.
+   */
+  place(entry: OrderEntry, hash: Hex, time: bigint, record = UNRECORDED): readonly LogEntry[] {
+    this.advance(time);
+    this.check(entry, time);
+    const { order, instructions } = entry;
     const { slot } = this.ticket(order.ticketId);
+    const { tick } = this.market(slot);
     const command: NewOrder = {
       kind: "new",
       orderId: orderIdOf(order.ticketId, order.clientId),
       owner: order.ticketId,
       side: order.side,
-      priceTicks: toTicks(order.limitPrice, this.market(slot).tick),
+      priceTicks: toTicks(order.limitPrice, tick),
       quantity: order.quantity,
       timeInForce: order.timeInForce,
       postOnly: order.postOnly,
+      ...(instructions && {
+        selfTrade: instructions.selfTrade,
+        ...(instructions.displayQuantity > 0 && { displayQuantity: instructions.displayQuantity }),
+        ...(instructions.stopPrice !== undefined && { stopPriceTicks: toTicks(instructions.stopPrice, tick) }),
+      }),
     };
     if (order.timeInForce !== "GTC") this.#assertFewMakers(slot, command);
-    return accepted(this.#run(slot, command, time, "trader", { signed, hash }));
+    const signed = { order, signature: entry.signature };
+    return accepted(this.#run(slot, command, time, "trader", { signed, hash, instructions, record }));
   }
 
   /** Puts a replacement in force. Throws what `checkReplacement` throws, and the engine's rejection. */
   replace(signed: SignedOrder, hash: Hex, time: bigint): readonly LogEntry[] {
-    this.expireUntil(time);
+    this.advance(time);
     this.checkReplacement(signed, time);
     const { order } = signed;
     const { slot } = this.ticket(order.ticketId);
@@ -262,7 +389,7 @@ export class TradingDay {
 
   /** Takes an order out of the book. Throws UnknownTicket or UnknownOrder. */
   cancel(ticketId: Hex, clientId: bigint, time: bigint): readonly LogEntry[] {
-    this.expireUntil(time);
+    this.advance(time);
     this.ticket(ticketId);
     const orderId = orderIdOf(ticketId, clientId);
     const live = this.#live.get(orderId);
@@ -280,15 +407,60 @@ export class TradingDay {
     for (const live of [...this.#live.values()]) this.#cancel(live, time, cause);
   }
 
-  /** Takes orders out whose time is over: an order fills up to and including its expiry (spec ORD-7). */
-  expireUntil(time: bigint): void {
-    if (this.#earliestExpiry === undefined || time <= this.#earliestExpiry) return;
-    this.#earliestExpiry = undefined;
-    for (const live of [...this.#live.values()]) {
-      const { expiry } = live.signed.order;
-      if (expiry < time) this.#cancel(live, time, "expiry");
-      else this.#expectExpiry(expiry);
+  /**
+   * Uses up a nonce of a ticket's session key: messages that have one count once, and in order. Throws UnknownTicket or
+   * NonceUsed.
+   */
+  useNonce(ticketId: Hex, nonce: bigint): TicketView {
+    const ticket = this.ticket(ticketId);
+    if (nonce <= ticket.nonce) throw new NonceUsed(ticketId, nonce, ticket.nonce);
+    ticket.nonce = nonce;
+    return ticket;
+  }
+
+  /** Guards a ticket: all its orders are cancelled at `deadline`; undefined takes the guard away (spec ORD-18). */
+  guard(ticket: TicketView, deadline: bigint | undefined): void {
+    if (ticket.cancelAt !== undefined) this.#guards.remove(ticket.cancelAt, ticket);
+    ticket.cancelAt = deadline;
+    if (deadline !== undefined) this.#guards.add(deadline, ticket);
+  }
+
+  /**
+   * Brings the day to a time: holds the call auction, takes out orders whose time is over (an order fills up to and
+   * including its expiry, spec ORD-7) or whose trader has gone silent, and turns the sessions.
+   */
+  advance(time: bigint): void {
+    if (time <= this.#time) return;
+    const { auctionTime, closingTime, settlementWindow = 0 } = this.times;
+    if (auctionTime !== undefined && this.#time <= auctionTime && time > auctionTime && !this.#stopped) {
+      this.#takeDue(auctionTime);
+      this.#holdAuction(auctionTime);
     }
+    this.#takeDue(time);
+    this.#time = time;
+    for (const slot of this.#books.keys()) {
+      const session = this.session(slot);
+      if (session === "closed") continue;
+      if (time > closingTime) this.#turnTo(slot, "closed", time);
+      else if (session === "open" && time >= closingTime - BigInt(settlementWindow)) {
+        if (settlementWindow > 0) this.#turnTo(slot, "closing", time);
+      } else this.#watchLock(slot, time);
+    }
+  }
+
+  /** Whether `advance` to a time would change anything. */
+  isDue(time: bigint): boolean {
+    if (time <= this.#time) return false;
+    const { auctionTime, closingTime, settlementWindow = 0 } = this.times;
+    const passes = (moment: bigint): boolean => this.#time < moment && time >= moment;
+    return (
+      (auctionTime !== undefined && passes(auctionTime + 1n)) ||
+      passes(closingTime - BigInt(settlementWindow)) ||
+      passes(closingTime + 1n) ||
+      this.#expiries.isDue(time) ||
+      this.#guards.isDue(time + 1n) ||
+      this.#locks.size > 0
+    );
   }
 
   /** Forgets all executions that wait for a batch, because the epoch was closed without them, and returns them. */
@@ -373,8 +545,9 @@ export class TradingDay {
     if (ticket.closing) throw new TicketNotTradable(ticket.ticketId, "closing");
     if (ticket.status === "inherited") throw new TicketNotTradable(ticket.ticketId, ticket.status);
     if (order.clientId === 0n) throw new ZeroClientId(order.ticketId);
-    const orderId = orderIdOf(order.ticketId, order.clientId);
-    if (order.expiry < time) throw new OrderExpired(orderId, order.expiry, time);
+    if (order.expiry < time) {
+      throw new OrderExpired(orderIdOf(order.ticketId, order.clientId), order.expiry, time);
+    }
     const market = this.market(ticket.slot);
     validateOrder(this.#book(ticket.slot).terms, {
       priceTicks: toTicks(order.limitPrice, market.tick),
@@ -400,72 +573,262 @@ export class TradingDay {
     }
   }
 
+  // ---------------------------------------------------------------- the day as data
+
+  /** Everything about the day, as plain data: what `restoreDay` makes the same day of. */
+  state(): DayState {
+    const orders = new Map<SignedOrder, number>();
+    const indexOf = (signed: SignedOrder): number => {
+      const index = orders.get(signed) ?? orders.size;
+      orders.set(signed, index);
+      return index;
+    };
+    const live = [...this.#live.values()].map(({ ticket, signed, orderId: _, ...order }) => ({
+      ...order,
+      signed: indexOf(signed),
+      ticketId: ticket.ticketId,
+    }));
+    const unsettled = this.#unsettled.map((execution) => ({
+      ...execution,
+      maker: indexOf(execution.maker),
+      taker: indexOf(execution.taker),
+    }));
+    return {
+      times: this.times,
+      markets: this.markets,
+      time: this.#time,
+      stopped: this.#stopped,
+      tickets: [...this.tickets.values()].map(({ orders: _, resting: __, ...ticket }) => ticket),
+      signed: [...orders.keys()],
+      live,
+      unsettled,
+      books: [...this.#books].map(([slot, book]) => [slot, bookState(book)]),
+      locks: [...this.#locks],
+      trades: [...this.#trades],
+      volumes: [...this.#volumes],
+    };
+  }
+
+  /** Takes over the state of a day with the same times and markets. */
+  restore(state: DayState): void {
+    const signedAt = (index: number): SignedOrder => {
+      const signed = state.signed[index];
+      if (signed === undefined) throw new UnknownOrder(`number ${index} of the snapshot`);
+      return signed;
+    };
+    this.#time = state.time;
+    this.#stopped = state.stopped;
+    for (const ticket of state.tickets) {
+      const view: TicketView = { ...ticketView({ ...ticket, ...ticket.balance }), ...ticket };
+      this.tickets.set(ticket.ticketId, view);
+      if (ticket.cancelAt !== undefined) this.#guards.add(ticket.cancelAt, view);
+    }
+    for (const { ticketId, signed: index, ...order } of state.live) {
+      const signed = signedAt(index);
+      const orderId = orderIdOf(ticketId, signed.order.clientId);
+      this.#enlist({ ...order, orderId, signed, ticket: this.ticket(ticketId) });
+    }
+    this.#unsettled = state.unsettled.map((execution) => ({
+      ...execution,
+      maker: signedAt(execution.maker),
+      taker: signedAt(execution.taker),
+    }));
+    for (const [slot, book] of state.books) this.#books.set(slot, restoreBook(this.#book(slot).terms, book));
+    for (const [slot, watch] of state.locks) this.#locks.set(slot, { ...watch });
+    for (const [slot, trades] of state.trades) this.#trades.set(slot, [...trades]);
+    for (const [slot, volume] of state.volumes) this.#volumes.set(slot, volume);
+  }
+
+  // ---------------------------------------------------------------- the course of the day
+
+  #firstSession(): Session {
+    return this.times.auctionTime === undefined ? "open" : "pre-open";
+  }
+
+  /** Cancels what is over before a moment: expired orders, and the orders of traders that went silent. */
+  #takeDue(time: bigint): void {
+    for (const live of this.#expiries.takeBefore(time)) this.#cancel(live, time, "expiry");
+    for (const ticket of this.#guards.takeBefore(time + 1n)) {
+      ticket.cancelAt = undefined;
+      this.cancelTicket(ticket, time, "silence");
+    }
+  }
+
+  /** All markets trade at one price each, and are open afterwards. */
+  #holdAuction(time: bigint): void {
+    for (const [slot, book] of this.#books) {
+      if (book.session !== "pre-open") continue;
+      const referenceTicks = Number(this.market(slot).centre / this.market(slot).tick);
+      this.#run(slot, { kind: "uncross", referenceTicks }, time, "auction");
+      this.#turnTo(slot, "open", time);
+    }
+  }
+
+  #turnTo(slot: number, session: Session, time: bigint): void {
+    if (this.session(slot) === session) return;
+    this.#run(slot, { kind: "session", session }, time, "session");
+    this.#tell({ kind: "session", slot, session });
+  }
+
+  /** Halts a market whose book has been locked at a price limit for too long, and lets it go on after the pause. */
+  #watchLock(slot: number, time: bigint): void {
+    const watch = this.#locks.get(slot);
+    const { limitLock } = this.times;
+    if (watch === undefined || limitLock === undefined) return;
+    if (watch.haltedUntil !== undefined && time >= watch.haltedUntil) {
+      this.#locks.delete(slot);
+      this.#turnTo(slot, "open", time);
+    } else if (watch.haltedUntil === undefined && time >= watch.since + BigInt(limitLock.after)) {
+      watch.haltedUntil = time + BigInt(limitLock.pause);
+      this.#turnTo(slot, "halted", time);
+    }
+  }
+
+  /** Notes since when a book has been locked at a limit. */
+  #noteLock(slot: number, time: bigint): void {
+    if (this.times.limitLock === undefined || this.session(slot) === "halted") return;
+    if (!this.#isLocked(slot)) this.#locks.delete(slot);
+    else if (!this.#locks.has(slot)) this.#locks.set(slot, { since: time, haltedUntil: undefined });
+  }
+
+  /** Whether bids rest at the upper limit and nobody sells, or the other way round. */
+  #isLocked(slot: number): boolean {
+    const book = this.#book(slot);
+    const { priceLimitDownTicks, priceLimitUpTicks } = book.terms;
+    const [bid, ask] = [bestBid(book), bestAsk(book)];
+    if (ask === undefined) return bid?.priceTicks === priceLimitUpTicks;
+    return bid === undefined && ask.priceTicks === priceLimitDownTicks;
+  }
+
   #cancel(live: LiveOrder, time: bigint, cause: Cause): readonly LogEntry[] {
     return this.#run(live.ticket.slot, { kind: "cancel", orderId: live.orderId }, time, cause, live);
   }
 
+  // ---------------------------------------------------------------- from the engine into the books
+
   /** Gives the engine a command and enters what it says into the log and the operator's own books. */
-  #run(
-    slot: number,
-    command: Command,
-    time: bigint,
-    cause: Cause,
-    order: { readonly signed: SignedOrder; readonly hash: Hex },
-  ): readonly LogEntry[] {
+  #run(slot: number, command: Command, time: bigint, cause: Cause, order?: Commanded): readonly LogEntry[] {
     const { tick } = this.market(slot);
     const entries = apply(this.#book(slot), this.#log.takeSeq(), command);
-    return entries.map((entry) => {
-      const price = "priceTicks" in entry ? fromTicks(entry.priceTicks, tick) : 0n;
-      const subject = this.#live.get(entry.kind === "executed" ? entry.taker : entry.orderId);
-      const incoming = entry.kind === "accepted" || entry.kind === "replaced" || entry.kind === "rejected";
-      const orderHash = incoming ? order.hash : (subject?.hash ?? order.hash);
-      const makerHash = entry.kind === "executed" ? this.#expectLive(entry.maker).hash : ZERO_HASH;
-      this.#record(slot, entry, price, time, order);
-      return this.#log.append({ slot, entry, cause, orderHash, makerHash, price, time });
+    const touched = new Set<string>();
+    const lines = entries.map((entry) => {
+      const priced = "priceTicks" in entry && entry.priceTicks !== undefined;
+      const price = priced ? fromTicks(entry.priceTicks, tick) : 0n;
+      if (entry.kind === "replaced") touch(touched, this.#expectLive(entry.orderId));
+      const subjects = this.#record(slot, entry, price, time, order);
+      for (const live of subjects) touch(touched, live);
+      const [subject, maker] = subjects;
+      const orderHash = subject?.hash ?? order?.hash ?? ZERO_HASH;
+      const makerHash = maker?.hash ?? ZERO_HASH;
+      const line = this.#log.append({ slot, entry, cause, orderHash, makerHash, price, time });
+      const orders = subjects.map((live) => {
+        live.lastEntry = { seq: entry.seq, n: entry.n, time };
+        return reportOf(live);
+      });
+      this.#tell({ kind: "entry", line, orders, receipts: receiptsOf(line, TERM) });
+      subjects.forEach((live, i) => {
+        const report = orders[i];
+        if (live.remaining > 0 || report === undefined) return;
+        this.#tell({ kind: "ended", order: report, acceptedIn: live.acceptedIn });
+      });
+      return line;
     });
+    this.#tellLevels(slot, entries[0]?.seq ?? 0, touched);
+    this.#noteLock(slot, time);
+    return lines;
   }
 
-  #record(
-    slot: number,
-    entry: Entry,
-    price: bigint,
-    time: bigint,
-    { signed, hash }: { readonly signed: SignedOrder; readonly hash: Hex },
-  ): void {
+  #tellLevels(slot: number, seq: number, touched: ReadonlySet<string>): void {
+    if (touched.size === 0) return;
+    const { tick } = this.market(slot);
+    const book = this.#book(slot);
+    const changes = Array.from(touched, (level): LevelChange => {
+      const side = level.startsWith("buy") ? "buy" : "sell";
+      const price = BigInt(level.slice(side.length));
+      return { side, price, ...levelAtPrice(book, side, toTicks(price, tick)) };
+    });
+    this.#tell({ kind: "book", slot, seq, changes });
+  }
+
+  /** Keeps the operator's books in step with an entry; returns the orders that it is about, the taker first. */
+  #record(slot: number, entry: Entry, price: bigint, time: bigint, order: Commanded | undefined): readonly LiveOrder[] {
     switch (entry.kind) {
-      case "accepted": {
-        const ticket = this.ticket(signed.order.ticketId);
-        const { orderId, remaining } = entry;
-        const live: LiveOrder = { orderId, ticket, signed, hash, remaining, restingSince: time };
-        this.#live.set(orderId, live);
-        ticket.orders.set(orderId, live);
-        countResting(live, remaining);
-        this.#expectExpiry(signed.order.expiry);
-        break;
-      }
+      case "accepted":
+        return order === undefined ? [] : [this.#admit(entry.orderId, entry.remaining, order, time)];
       case "replaced": {
         const live = this.#expectLive(entry.orderId);
-        countResting(live, -live.remaining);
-        live.signed = signed;
-        live.hash = hash;
+        if (order !== undefined) this.#amend(live, order);
+        countResting(live, entry.remaining - live.remaining);
         live.remaining = entry.remaining;
         if (entry.prioritySeq === entry.seq) live.restingSince = time;
-        countResting(live, live.remaining);
-        this.#expectExpiry(signed.order.expiry);
-        break;
+        return [live];
+      }
+      case "triggered": {
+        const live = this.#expectLive(entry.orderId);
+        live.status = "open";
+        live.restingSince = time;
+        return [live];
+      }
+      case "reloaded": {
+        const live = this.#expectLive(entry.orderId);
+        live.restingSince = time;
+        return [live];
       }
       case "executed":
-        this.#execute(slot, entry, price, time);
-        break;
+        return this.#execute(slot, entry, price, time);
       case "cancelled":
-      case "expired":
-        this.#reduce(this.#expectLive(entry.orderId), entry.remaining);
-        break;
+      case "expired": {
+        const live = this.#expectLive(entry.orderId);
+        this.#reduce(live, entry.remaining, entry.kind);
+        return [live];
+      }
       case "rejected":
+      case "session":
+      case "uncrossed":
+        return [];
     }
   }
 
-  #execute(slot: number, entry: Executed, price: bigint, time: bigint): void {
+  #admit(orderId: OrderId, remaining: number, order: Commanded, time: bigint): LiveOrder {
+    const { signed, hash, instructions, record } = order;
+    const ticket = this.ticket(signed.order.ticketId);
+    const live: LiveOrder = {
+      orderId,
+      ticket,
+      instructions,
+      acceptedIn: record ?? UNRECORDED,
+      signed,
+      hash,
+      status: instructions?.stopPrice === undefined ? "open" : "waiting",
+      remaining,
+      filled: 0,
+      filledValue: 0n,
+      restingSince: time,
+      lastEntry: { seq: 0, n: 0, time },
+    };
+    this.#enlist(live);
+    return live;
+  }
+
+  /** Counts a live order among those of its day and its ticket. */
+  #enlist(live: LiveOrder): void {
+    this.#live.set(live.orderId, live);
+    live.ticket.orders.set(live.orderId, live);
+    countResting(live, live.remaining);
+    this.#expiries.add(live.signed.order.expiry, live);
+  }
+
+  /** Puts the terms of a replacement in force. */
+  #amend(live: LiveOrder, { signed, hash }: Commanded): void {
+    countResting(live, -live.remaining);
+    this.#expiries.remove(live.signed.order.expiry, live);
+    live.signed = signed;
+    live.hash = hash;
+    countResting(live, live.remaining);
+    this.#expiries.add(signed.order.expiry, live);
+  }
+
+  #execute(slot: number, entry: Executed, price: bigint, time: bigint): readonly LiveOrder[] {
     const maker = this.#expectLive(entry.maker);
     const taker = this.#expectLive(entry.taker);
     const execution: Execution = {
@@ -484,25 +847,33 @@ export class TradingDay {
       const ticket = this.ticket(ticketId);
       ticket.balance = afterTrade(this.market(slot), ticket, ticket.balance, trade);
     }
-    this.#reduce(maker, entry.quantity);
-    this.#reduce(taker, entry.quantity);
+    for (const live of [maker, taker]) {
+      live.filled += entry.quantity;
+      live.filledValue += price * BigInt(entry.quantity);
+      this.#reduce(live, entry.quantity, "filled");
+    }
     this.#unsettled.push(execution);
+    this.#rememberTrade(execution);
+    return [taker, maker];
+  }
+
+  #rememberTrade({ slot, seq, n, price, quantity, takerSide, execTime }: Execution): void {
     const trades = this.#trades.get(slot) ?? [];
-    trades.push(execution);
+    trades.push({ slot, seq, n, price, quantity, takerSide, time: execTime });
+    this.#volumes.set(slot, this.volume(slot) + quantity);
+    if (trades.length >= 2 * TRADES_KEPT) trades.splice(0, trades.length - TRADES_KEPT);
     this.#trades.set(slot, trades);
   }
 
-  /** Takes contracts off an order, and the order out when none are left. */
-  #reduce(live: LiveOrder, quantity: number): void {
+  /** Takes contracts off an order, and the order out when none are left: then `end` is what became of it. */
+  #reduce(live: LiveOrder, quantity: number, end: OrderStatus): void {
     countResting(live, -quantity);
     live.remaining -= quantity;
     if (live.remaining > 0) return;
+    live.status = end;
     this.#live.delete(live.orderId);
+    this.#expiries.remove(live.signed.order.expiry, live);
     live.ticket.orders.delete(live.orderId);
-  }
-
-  #expectExpiry(expiry: bigint): void {
-    if (this.#earliestExpiry === undefined || expiry < this.#earliestExpiry) this.#earliestExpiry = expiry;
   }
 
   #expectLive(orderId: OrderId): LiveOrder {
@@ -516,6 +887,66 @@ export class TradingDay {
     if (book === undefined) throw new MarketNotListed(slot, this.times.epoch);
     return book;
   }
+}
+
+/** A day as plain data. Signed orders stand once, in `signed`, and are named by their place there. */
+export type DayState = {
+  readonly times: DayTimes;
+  readonly markets: readonly EpochMarket[];
+  readonly time: bigint;
+  readonly stopped: boolean;
+  readonly tickets: readonly Omit<TicketView, "orders" | "resting">[];
+  readonly signed: readonly SignedOrder[];
+  readonly live: readonly (Omit<LiveOrder, "orderId" | "ticket" | "signed"> & {
+    readonly ticketId: Hex;
+    readonly signed: number;
+  })[];
+  readonly unsettled: readonly (Omit<Execution, "maker" | "taker"> & {
+    readonly maker: number;
+    readonly taker: number;
+  })[];
+  readonly books: readonly (readonly [slot: number, book: BookState])[];
+  readonly locks: readonly (readonly [slot: number, watch: LockWatch])[];
+  readonly trades: readonly (readonly [slot: number, trades: readonly PublicTrade[]])[];
+  readonly volumes: readonly (readonly [slot: number, volume: number])[];
+};
+
+/** Since when a book has been locked at a limit, and until when its market is halted for that. */
+type LockWatch = { readonly since: bigint; haltedUntil: bigint | undefined };
+
+/** The order that a command is about, as its trader signed it. */
+type Commanded = {
+  readonly signed: SignedOrder;
+  readonly hash: Hex;
+  readonly instructions?: Instructions | undefined;
+  readonly record?: number;
+};
+
+/** Notes that something else may rest at an order's price now. */
+function touch(levels: Set<string>, { signed: { order } }: LiveOrder): void {
+  levels.add(`${order.side}${order.limitPrice}`);
+}
+
+/** An order as it stands after the last entry of the log about it. */
+export function reportOf(live: LiveOrder): OrderReport {
+  const { ticketId, clientId, revision, side, limitPrice, quantity, timeInForce } = live.signed.order;
+  const { status, filled, filledValue, remaining, lastEntry } = live;
+  return {
+    ticketId,
+    clientId,
+    slot: live.ticket.slot,
+    orderHash: live.hash,
+    revision,
+    side,
+    limitPrice,
+    quantity,
+    timeInForce,
+    status,
+    filled,
+    filledValue,
+    remaining,
+    ...lastEntry,
+  };
 }
 
 /** Both tickets of an execution, each with its side of the trade: the maker's first, as the contract goes. */

@@ -19,7 +19,8 @@ import { DOLLAR, LEAN_HOG_TERMS, TICK } from "../../src/clearing/leanHogs.ts";
 import { GAS } from "../../src/exchange/batchPlan.ts";
 import { nextHead, type LogEntry, ZERO_HASH } from "../../src/exchange/log.ts";
 import { Operator } from "../../src/exchange/operator.ts";
-import type { Loss, PostedBatch } from "../../src/exchange/posting.ts";
+import type { PostedBatch } from "../../src/exchange/posting.ts";
+import type { Loss } from "../../src/exchange/sequencer.ts";
 import { HedgerowError } from "../../src/protocol/errors.ts";
 import { FIELD_MODULUS } from "../../src/protocol/field.ts";
 import { accountKeys, type Hex, newSeedPhrase } from "../../src/protocol/keys.ts";
@@ -136,8 +137,8 @@ async function refused(work: Promise<unknown>, code: string): Promise<HedgerowEr
 async function assertViewsMatch(ticketIds: readonly Hex[]): Promise<void> {
   for (const ticketId of ticketIds) {
     const { cash, position } = await x.chain.house.read.ticketOf([ticketId]);
-    assert.deepEqual(operator.ticket(ticketId).balance, { cash, position: BigInt(position) });
-    assert.deepEqual(operator.ticket(ticketId).settled, { cash, position: BigInt(position) });
+    assert.deepEqual(operator.ticketView(ticketId).balance, { cash, position: BigInt(position) });
+    assert.deepEqual(operator.ticketView(ticketId).settled, { cash, position: BigInt(position) });
   }
 }
 
@@ -281,7 +282,7 @@ describe("orders", () => {
     [hers, his] = await Promise.all([open(alice, 40_000n), open(bob, 40_000n)]);
     await place(alice, hers, terms("sell", 3, 4));
     await place(bob, his, terms("buy", 5, 3));
-    assert.equal(operator.ticket(hers).status, "pending");
+    assert.equal(operator.ticketView(hers).status, "pending");
     const posted = await flush();
     assert.deepEqual(
       posted.map(({ applied, fills }) => [applied.length, fills]),
@@ -507,7 +508,7 @@ describe("batches", () => {
 
   test("a new operator closes tickets that it finds, and takes no orders on them [ORD-4]", async () => {
     const ticketId = ticketOf(bob);
-    assert.equal(operator.ticket(ticketId).status, "inherited");
+    assert.equal(operator.ticketView(ticketId).status, "inherited");
     await refused(place(bob, ticketId, terms("buy", -30, 1)), "TicketNotTradable");
     await operator.submitTransition(await bob.account.closeTicket(ticketId));
     const [batch] = await flush();
@@ -559,7 +560,7 @@ describe("the close", () => {
     assert.deepEqual(batch?.applied, renewals);
     assert.deepEqual(losses, [{ kind: "transition", transition: closing, reason: "WrongPhase" }]);
     assert.deepEqual(more, []);
-    assert.equal(operator.ticket(ticketId).closing, false);
+    assert.equal(operator.ticketView(ticketId).closing, false);
   });
 
   test("a seat is renewed once, and what waits when the phase ends is given up and reported [SEA-6, ACT-1]", async () => {

@@ -3,10 +3,10 @@ import { describe, test } from "node:test";
 import { call, type ProvenTransition, type Sender } from "../../src/chain/clearingHouse.ts";
 import { DOLLAR, LEAN_HOG_TERMS } from "../../src/clearing/leanHogs.ts";
 import { BATCH_LIMITS } from "../../src/exchange/batchPlan.ts";
-import { ExchangeLog, ZERO_HASH } from "../../src/exchange/log.ts";
+import type { Command } from "../../src/exchange/command.ts";
 import { Operator, type OperatorParts } from "../../src/exchange/operator.ts";
-import { type Loss, Posting } from "../../src/exchange/posting.ts";
-import { TradingDay } from "../../src/exchange/tradingDay.ts";
+import { Posting } from "../../src/exchange/posting.ts";
+import { type Loss, Sequencer } from "../../src/exchange/sequencer.ts";
 import { HedgerowError } from "../../src/protocol/errors.ts";
 import { freshAddress, type RawTicket, startDesk } from "../support/desk.ts";
 
@@ -80,29 +80,29 @@ describe("a batch", () => {
   test("leaves out what cannot even be encoded, should it ever be queued [BAT-12]", () =>
     desk.rollback(async () => {
       const { state, operator } = desk.x;
-      const losses: Loss[] = [];
-      const log = new ExchangeLog(1, () => undefined);
-      const day = new TradingDay({ epoch: 1, openedAt: 0n, closingTime: 0n }, [], log);
-      const { nextBatchNumber } = await nextNumber();
-      const posting = new Posting(
-        {
-          state,
-          sender: operator,
-          verifier: believing,
-          limits: BATCH_LIMITS,
-          onLoss: (loss) => losses.push(loss),
-          standing: () => ({ day, phase: "trading", time: 0n, logHead: ZERO_HASH }),
-          sync: () => state.sync(),
-        },
-        nextBatchNumber,
-      );
+      const machine = new Sequencer({ nextSeq: 1, nextBatchNumber: (await nextNumber()).nextBatchNumber });
+      const lost: Loss[] = [];
+      const execute = (command: Command): readonly Loss[] => {
+        const { losses } = machine.execute({ time: 0n, command });
+        lost.push(...losses);
+        return losses;
+      };
+      const posting = new Posting({
+        state,
+        sender: operator,
+        verifier: believing,
+        limits: BATCH_LIMITS,
+        machine: () => machine,
+        execute,
+        durable: () => Promise.resolve(),
+        sync: () => state.sync(),
+      });
       const bad: ProvenTransition = { ...(await withdraw()), signature: "0xzz" };
       const good = await withdraw();
-      posting.add(bad);
-      posting.add(good);
+      for (const transition of [bad, good]) execute({ kind: "queue", transition });
       assert.deepEqual((await posting.post())?.applied, [good]);
-      assert.deepEqual(losses, [{ kind: "transition", transition: bad, reason: "CallImpossible" }]);
-      assert.deepEqual([posting.queue, posting.isUnderWay], [[], false]);
+      assert.deepEqual(lost, [{ kind: "transition", transition: bad, reason: "CallImpossible" }]);
+      assert.deepEqual([machine.queue, machine.sent], [[], undefined]);
     }));
 
   test("that takes more gas than a transaction may have is sent in parts, and nothing is lost [BAT-12]", () =>

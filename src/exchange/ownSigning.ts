@@ -1,0 +1,34 @@
+import { recoverAddress } from "viem";
+import type { Sender } from "../chain/clearingHouse.ts";
+import { HedgerowError } from "../protocol/errors.ts";
+import type { Hex } from "../protocol/keys.ts";
+import type { Domain } from "../protocol/order.ts";
+import { groupHash, groupOf, type Receipt, type SignedReceipt } from "../protocol/receipt.ts";
+
+/** Recovers signers and signs receipts. Throws MalformedSignature for what no key has signed. */
+export type SignatureService = {
+  recover(digest: Hex, signature: Hex): Promise<Hex>;
+  signGroup(receipts: readonly Receipt[]): Promise<readonly SignedReceipt[]>;
+};
+
+/** The sender's account cannot sign by itself: its key is somewhere else. */
+export class NoSigningKey extends HedgerowError {
+  constructor(address: Hex) {
+    super("NoSigningKey", `the key of ${address} is not here: receipts need an account that signs locally`, {
+      address,
+    });
+  }
+}
+
+/** Signatures made and checked in this thread with the sender's own key: simple, and slow. */
+export function ownSigning({ wallet: { account }, address }: Sender, domain: Domain): SignatureService {
+  return {
+    recover: (hash, signature) => recoverAddress({ hash, signature }),
+    signGroup: async (receipts) => {
+      if (account.type !== "local" || account.sign === undefined) throw new NoSigningKey(address);
+      const { root, siblings } = groupOf(receipts);
+      const signature = await account.sign({ hash: groupHash(domain, root) });
+      return receipts.map((receipt, i) => ({ receipt, siblings: siblings[i] ?? [], signature }));
+    },
+  };
+}
