@@ -1,11 +1,14 @@
-import { parseEventLogs } from "viem";
+import { setTimeout } from "node:timers/promises";
+import { BlockNotFoundError, parseEventLogs } from "viem";
 import { ACTIONS, type ActionName } from "../protocol/action.ts";
 import type { EpochMarket, Phase } from "../protocol/epoch.ts";
 import { HedgerowError } from "../protocol/errors.ts";
 import type { Hex } from "../protocol/keys.ts";
 import { type MerklePath, NoteTree } from "../protocol/tree.ts";
 import { clearingHouseAbi } from "./abi.ts";
-import { type Chain, readDayState, readMarkets, refusalOf } from "./clearingHouse.ts";
+import { type Chain, readDayState, readMarkets } from "./clearingHouse.ts";
+import { CallImpossible, ChainUnavailable, refusalOf } from "./refusals.ts";
+import { POLLING_MS } from "./sending.ts";
 
 /** Number of the sleepers' tree; the tree of epoch e has number e. */
 export const SLEEPERS = 2n ** 32n;
@@ -64,12 +67,52 @@ export class UnknownNote extends HedgerowError {
   }
 }
 
+/** The node serves another chain than the one that was read, or one without the clearing house. */
+export class ChainReplaced extends HedgerowError {
+  constructor(url: string, found: string) {
+    super(
+      "ChainReplaced",
+      `${url} no longer serves the chain that was read from it: ${found}; nothing known of the old one holds there, ` +
+        `so start anew, or go back to a node of the old one`,
+      { url, found },
+    );
+  }
+}
+
+/** The node's view changed while it was read. The next attempt sees the new one. */
+class ViewChanged extends HedgerowError {
+  constructor(what: string) {
+    super("ViewChanged", what);
+  }
+}
+
 /** The number of blocks one log query may span. */
 const BLOCK_RANGE = 2_000n;
+
+/** How many blocks are remembered by their hash: two epochs of Ethereum, after which it takes no block back. */
+const REMEMBERED = 64n;
+
+/** How often a sync starts again because the chain moved under it. */
+const ATTEMPTS = 10;
+
+/** A block by its number and hash. */
+type Mark = { readonly number: bigint; readonly hash: Hex };
+
+type Header = Mark & { readonly parentHash: Hex };
+
+/** Where the day stands, and the prices of the epochs that are not final. */
+type Day = {
+  readonly epoch: number;
+  readonly phase: Phase;
+  readonly markets: ReadonlyMap<number, readonly EpochMarket[]>;
+};
 
 /**
  * Everything the chain shows, followed block by block: trees, spent notes, credits, tickets, fills, prices.
  * It asks for whole block ranges only, so that a node learns nothing about whose notes are looked for (spec PRI-7).
+ *
+ * Where the chain takes blocks back it does too: the same Maps and arrays then hold what the new blocks say. They may
+ * become shorter, so whoever remembers a place in one looks at `reorganisations` (spec CHN-1..5).
  */
 export class ChainState {
   readonly chain: Chain;
@@ -84,26 +127,53 @@ export class ChainState {
   readonly events: ClearingEvent[] = [];
   epoch = 0;
   phase: Phase = "trading";
+  readonly #fromBlock: bigint;
   readonly #trees = new Map<bigint, NoteTree>();
   readonly #places = new Map<bigint, { readonly tree: bigint; readonly index: number }>();
   readonly #markets = new Map<number, readonly EpochMarket[]>();
-  #nextBlock: bigint;
+  /** Blocks that were read, ascending: the first of all, and then the last ones. */
+  #marks: readonly Mark[];
   #cycled = true;
+  #damaged = false;
+  #reorganisations = 0;
+  #behind = 0n;
   #syncing: Promise<void> = Promise.resolve();
 
-  private constructor(chain: Chain, fromBlock: bigint) {
+  private constructor(chain: Chain, fromBlock: bigint, genesis: Mark) {
     this.chain = chain;
-    this.#nextBlock = fromBlock;
+    this.#fromBlock = fromBlock;
+    this.#marks = [genesis];
   }
 
   /** Reads the chain from a block on (the deployment's, or 0). Throws ChainUnavailable. */
   static async follow(chain: Chain, fromBlock = 0n): Promise<ChainState> {
-    const state = new ChainState(chain, fromBlock);
+    const genesis = await headerOf(chain, 0n).catch((error: unknown) => {
+      throw refusalOf(error);
+    });
+    const state = new ChainState(chain, fromBlock, genesis);
     await state.sync();
     return state;
   }
 
-  /** Reads what is new. Calls that overlap wait for each other. Throws ChainUnavailable. */
+  /** How often blocks that had been read were taken back. */
+  get reorganisations(): number {
+    return this.#reorganisations;
+  }
+
+  /** The newest block that was read. */
+  get newestBlock(): Mark {
+    return this.#marks[this.#marks.length - 1] ?? { number: 0n, hash: "0x" };
+  }
+
+  /** How many of the blocks that were read the node did not know yet at the last sync: it may be one that lags. */
+  get blocksBehind(): bigint {
+    return this.#behind;
+  }
+
+  /**
+   * Reads what is new. Calls that overlap wait for each other. Each block range takes effect as a whole, or not at all
+   * if this throws. Throws ChainUnavailable, ChainReplaced.
+   */
   sync(): Promise<void> {
     const next = this.#syncing.catch(() => undefined).then(() => this.#readNewBlocks());
     this.#syncing = next;
@@ -135,38 +205,159 @@ export class ChainState {
   }
 
   async #readNewBlocks(): Promise<void> {
-    const { client, address } = this.chain;
-    try {
-      const newest = await client.getBlockNumber();
-      while (this.#nextBlock <= newest) {
-        const last = this.#nextBlock + BLOCK_RANGE - 1n;
-        const toBlock = last < newest ? last : newest;
-        const logs = await client.getLogs({ address, fromBlock: this.#nextBlock, toBlock });
-        for (const event of parseEventLogs({ abi: clearingHouseAbi, logs })) this.#apply(event);
-        this.#nextBlock = toBlock + 1n;
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await this.#readToNewest();
+        return;
+      } catch (error) {
+        const moved = error instanceof ViewChanged || error instanceof BlockNotFoundError;
+        if (attempt === ATTEMPTS && moved) throw new ChainUnavailable("reading blocks", error.message);
+        const refusal = refusalOf(error);
+        // A node behind the one that named the newest block knows less, and says so in its own words.
+        if (attempt === ATTEMPTS || !(moved || refusal instanceof CallImpossible)) throw refusal;
+        await setTimeout(POLLING_MS * attempt);
       }
-      // What was recorded stays recorded if this fails; the next sync tries again.
-      if (this.#cycled) await this.#readDay();
-    } catch (error) {
-      throw refusalOf(error);
     }
   }
 
-  #apply(event: ClearingEvent): void {
-    this.events.push(event);
-    this.#record(event);
-    this.#cycled ||= event.eventName === "EpochClosed" || event.eventName === "EpochOpened";
+  async #readToNewest(): Promise<void> {
+    const newest = await headerOf(this.chain);
+    let from = this.newestBlock;
+    this.#behind = newest.number < from.number ? from.number - newest.number : 0n;
+    if (!(await this.#holds(newest))) from = await this.#newestCommon(newest);
+    else if (this.#behind > 0n) return;
+    if (this.#damaged) from = this.#marks[0] ?? from;
+    while (from.number < newest.number || from !== this.newestBlock || this.#cycled) {
+      const last = from.number + BLOCK_RANGE;
+      const to = last < newest.number ? await headerOf(this.chain, last) : newest;
+      await this.#readRange(from, to, to === newest);
+      from = this.newestBlock;
+    }
   }
 
-  async #readDay(): Promise<void> {
-    const day = await readDayState(this.chain);
-    const firstStale = Math.max(1, this.epoch);
-    for (let epoch = firstStale; epoch <= day.epoch + 1; epoch++) {
-      this.#markets.set(epoch, await readMarkets(this.chain, epoch));
+  /** Whether the node's chain, of which `newest` is the newest block, is the one that was read. */
+  async #holds(newest: Header): Promise<boolean> {
+    const tip = this.newestBlock;
+    if (newest.number === tip.number + 1n) return newest.parentHash === tip.hash;
+    const [mark] = this.#marks.filter(({ number }) => number <= newest.number).slice(-1);
+    return mark === undefined || (await this.#hashAt(mark.number, newest)) === mark.hash;
+  }
+
+  /** The newest block that was read and that the node still has. Throws ChainReplaced if there is none, or no house. */
+  async #newestCommon(newest: Header): Promise<Mark> {
+    const { chain } = this;
+    const code = await chain.client.getCode({ address: chain.address });
+    // Below a block that both have, both are the same.
+    let common: Mark | undefined;
+    let marks = this.#marks.filter(({ number }) => number <= newest.number);
+    while (marks.length > 0) {
+      const middle = Math.floor(marks.length / 2);
+      const mark = marks[middle];
+      if (mark?.hash === (await this.#hashAt(mark?.number ?? 0n, newest))) {
+        common = mark;
+        marks = marks.slice(middle + 1);
+      } else {
+        marks = marks.slice(0, middle);
+      }
     }
+    if (common === undefined) throw new ChainReplaced(chain.url, "its first block is another one");
+    if (code === undefined) throw new ChainReplaced(chain.url, `there is no clearing house at ${chain.address}`);
+    return common;
+  }
+
+  async #hashAt(number: bigint, newest: Header): Promise<Hex> {
+    return number === newest.number ? newest.hash : (await headerOf(this.chain, number)).hash;
+  }
+
+  /** Reads the blocks after one that was read up to another, and then lets them take effect in the place of all later. */
+  async #readRange(from: Mark, to: Header, isNewest: boolean): Promise<void> {
+    const { chain } = this;
+    const first = from.number + 1n > this.#fromBlock ? from.number + 1n : this.#fromBlock;
+    const between = isNewest ? await this.#headersBefore(to, first) : [];
+    const events = first > to.number ? [] : await this.#eventsOf(first, to);
+    assertLinked(from, [...between, to]);
+    for (const { blockNumber, blockHash } of events) {
+      const block = [...between, to].find(({ number }) => number === blockNumber);
+      if (block !== undefined && block.hash !== blockHash) throw new ViewChanged(`block ${blockNumber} is another one`);
+    }
+    const cycled = this.#cycled || from !== this.newestBlock || events.some(turnsTheDay);
+    const day = cycled && isNewest ? await this.#readDay(from, to) : undefined;
+    // A range of one block was asked for by its hash.
+    if ((first < to.number || day !== undefined) && (await headerOf(chain, to.number)).hash !== to.hash) {
+      throw new ViewChanged(`block ${to.number} is another one`);
+    }
+    this.#apply(from, [...between, to], events, cycled, day);
+  }
+
+  /** The blocks before one that are remembered by their hash, as far as they are read together with it. */
+  #headersBefore({ number }: Header, first: bigint): Promise<readonly Header[]> {
+    const oldest = number - REMEMBERED + 1n > first ? number - REMEMBERED + 1n : first;
+    const count = number > oldest ? Number(number - oldest) : 0;
+    return Promise.all(Array.from({ length: count }, (_, i) => headerOf(this.chain, oldest + BigInt(i))));
+  }
+
+  async #eventsOf(first: bigint, to: Header): Promise<readonly ClearingEvent[]> {
+    const { client, address } = this.chain;
+    const range = first === to.number ? { blockHash: to.hash } : { fromBlock: first, toBlock: to.number };
+    return parseEventLogs({ abi: clearingHouseAbi, logs: await client.getLogs({ address, ...range }) });
+  }
+
+  async #readDay(from: Mark, { number }: Header): Promise<Day> {
+    const { epoch, phase } = await readDayState(this.chain, number);
+    const takenBack = this.#eventsAfter(from).filter(({ eventName }) => eventName === "EpochOpened").length;
+    const markets = new Map<number, readonly EpochMarket[]>();
+    for (let stale = Math.max(1, this.epoch - takenBack); stale <= epoch + 1; stale++) {
+      markets.set(stale, await readMarkets(this.chain, stale, number));
+    }
+    return { epoch, phase, markets };
+  }
+
+  /** Nothing waits in here: readers see the state before a range of blocks, or after it. */
+  #apply(from: Mark, blocks: readonly Mark[], events: readonly ClearingEvent[], cycled: boolean, day?: Day): void {
+    const tip = blocks[blocks.length - 1] ?? from;
+    if (this.#damaged || from !== this.newestBlock) this.#takeBack(from);
+    this.#damaged = true;
+    for (const event of events) {
+      this.events.push(event);
+      this.#record(event);
+    }
+    this.#damaged = false;
+    const read = [...this.#marks, ...blocks.filter(({ number }) => number > from.number)];
+    this.#marks = read.filter(({ number }, i) => i === 0 || number > tip.number - REMEMBERED);
+    this.#cycled = cycled && day === undefined;
+    if (day === undefined) return;
     this.epoch = day.epoch;
     this.phase = day.phase;
-    this.#cycled = false;
+    for (const [epoch, markets] of day.markets) this.#markets.set(epoch, markets);
+  }
+
+  /** Undoes all after a block: clears everything, and lets the events up to it take effect again. */
+  #takeBack(from: Mark): void {
+    this.#reorganisations += 1;
+    const takenBack = this.#eventsAfter(from);
+    const kept = this.events.slice(0, this.events.length - takenBack.length);
+    // Hashing is dear: trees that lose no note stay.
+    for (const event of takenBack) if (event.eventName === "NotesAppended") this.#trees.delete(event.args.tree);
+    if (this.#damaged) this.#trees.clear();
+    const whole = new Set(this.#trees.keys());
+    const maps = [this.transitioned, this.credits, this.spentCredits, this.seatsOpened, this.forfeitedBonds];
+    for (const map of [...maps, this.tickets, this.closedTickets, this.#places]) map.clear();
+    this.fills.length = 0;
+    this.events.length = 0;
+    this.#marks = this.#marks.filter(({ number }) => number <= from.number);
+    for (const event of kept) {
+      this.events.push(event);
+      if (event.eventName === "NotesAppended" && whole.has(event.args.tree)) {
+        this.#place(event.args.tree, Number(event.args.startIndex), event.args.leaves);
+      } else {
+        this.#record(event);
+      }
+    }
+  }
+
+  #eventsAfter({ number }: Mark): readonly ClearingEvent[] {
+    const first = this.events.findLastIndex(({ blockNumber }) => blockNumber <= number) + 1;
+    return this.events.slice(first);
   }
 
   #record(event: ClearingEvent): void {
@@ -217,8 +408,34 @@ export class ChainState {
         `notes went to index ${startIndex}, expected ${start}: blocks are missing`,
       );
     }
+    this.#place(number, start, leaves);
+  }
+
+  #place(tree: bigint, start: number, leaves: readonly bigint[]): void {
     leaves.forEach((leaf, i) => {
-      if (leaf !== 0n) this.#places.set(leaf, { tree: number, index: start + i });
+      if (leaf !== 0n) this.#places.set(leaf, { tree, index: start + i });
     });
   }
+}
+
+/** A block's number and hashes; the newest block's by default. */
+async function headerOf({ client }: Chain, blockNumber?: bigint): Promise<Header> {
+  const parameters = blockNumber === undefined ? {} : { blockNumber };
+  const { number, hash, parentHash } = await client.getBlock({ ...parameters, includeTransactions: false });
+  return { number, hash, parentHash };
+}
+
+/** Throws ViewChanged unless each block is the parent of the next one, as far as they stand side by side. */
+function assertLinked(from: Mark, blocks: readonly Header[]): void {
+  let before = from;
+  for (const block of blocks) {
+    if (block.number === before.number + 1n && block.parentHash !== before.hash) {
+      throw new ViewChanged(`block ${before.number} is another one`);
+    }
+    before = block;
+  }
+}
+
+function turnsTheDay({ eventName }: ClearingEvent): boolean {
+  return eventName === "EpochClosed" || eventName === "EpochOpened";
 }

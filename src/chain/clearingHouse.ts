@@ -170,15 +170,17 @@ export type DayState = {
   readonly lastN: number;
 };
 
-/** Reads where the day stands. */
-export async function readDayState(chain: Chain): Promise<DayState> {
-  const [epoch, phase, nextBatchNumber, lastSeq, lastN] = await chain.house.read.clock();
+/** Reads where the day stands, at the newest block by default. */
+export async function readDayState(chain: Chain, blockNumber?: bigint): Promise<DayState> {
+  const at = blockNumber === undefined ? {} : { blockNumber };
+  const [epoch, phase, nextBatchNumber, lastSeq, lastN] = await chain.house.read.clock(at);
   return { epoch, phase: phase === 0 ? "trading" : "window", nextBatchNumber, lastSeq, lastN };
 }
 
-/** The eight slots of an epoch. */
-export async function readMarkets(chain: Chain, epoch: number): Promise<readonly EpochMarket[]> {
-  return Promise.all(Array.from({ length: SLOTS }, (_, slot) => chain.house.read.marketOf([epoch, slot])));
+/** The eight slots of an epoch, at the newest block by default. */
+export async function readMarkets(chain: Chain, epoch: number, blockNumber?: bigint): Promise<readonly EpochMarket[]> {
+  const at = blockNumber === undefined ? {} : { blockNumber };
+  return Promise.all(Array.from({ length: SLOTS }, (_, slot) => chain.house.read.marketOf([epoch, slot], at)));
 }
 
 /** Tokens that an address holds (the clearing house by default), in base units. */
