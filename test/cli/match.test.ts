@@ -253,7 +253,7 @@ describe("hedgerow match refuses", () => {
 
   test("a book with a bad line, a doubled order or orders that would trade [MAT-13]", async () => {
     await assertRefused(match(SWEEP, `${BOOK}b2,B,cheap,1\n`), "book.csv: line 6, column price");
-    await assertRefused(match(SWEEP, `${BOOK}a1,A,103,1\n`), "book.csv: line 6", "a1 is already known");
+    await assertRefused(match(SWEEP, `${BOOK}a1,A,103,1\n`), "book.csv: line 6", "order a1 is already");
     await assertRefused(match(SWEEP, `${BOOK}b2,B,101,1\n`), "book.csv: line 6", "b2 would trade with a1");
   });
 
