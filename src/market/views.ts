@@ -4,7 +4,7 @@ import { type Book, facingLadder, ownLadder, rowsIn } from "./book.ts";
 import { bestLevel, findLevel, type Ladder, type Level, reaches } from "./ladder.ts";
 import { at, hasStop, idAt, liveRow, NONE, type OrderTable, ownerAt, selfTradeAt, sideAt } from "./orderTable.ts";
 import { MAX_QUANTITY } from "./terms.ts";
-import type { Entry, Executed, OrderId, SelfTradeMode, Side, TimeInForce } from "./types.ts";
+import type { Entry, Executed, NewOrder, OrderId, SelfTradeMode, Side, TimeInForce } from "./types.ts";
 
 /** One price of the public book: contracts that are shown there, and in how many orders. */
 export interface PriceLevel {
@@ -65,12 +65,12 @@ export function levelAtPrice(
 }
 
 /**
- * How many trades an order would make if it came in now, counted no further than just above `most`. Of the last level
- * it reaches, hidden parts are counted as if it took them whole, so this may be a little more than it makes.
+ * How many trades an order would make at most if it came in now, counted no further than just above `most`. Of the last
+ * level that it reaches, hidden parts are counted as if it took them whole; its owner's orders trade with it never.
  */
 export function countTrades(
   book: Book,
-  order: { readonly side: Side; readonly priceTicks: number; readonly quantity: number },
+  order: Pick<NewOrder, "owner" | "side" | "priceTicks" | "quantity">,
   most: number,
 ): number {
   const { orders } = book;
@@ -80,15 +80,19 @@ export function countTrades(
   for (let i = levels.length - 1; i >= 0 && left > 0; i--) {
     const level = levels[i];
     if (level === undefined || !reaches(order.side, order.priceTicks, level.priceTicks)) break;
-    let parts = 0;
-    for (let row = level.head; row !== NONE && left > 0; row = at(orders.next, row)) {
+    let hidden = 0;
+    let hiddenParts = 0;
+    for (let row = level.head; row !== NONE && left > 0 && trades <= most; row = at(orders.next, row)) {
+      if (orders.owner[row] === order.owner) continue;
+      const unseen = at(orders.remaining, row) - at(orders.shown, row);
       left -= at(orders.shown, row);
       trades += 1;
-      parts += Math.ceil((at(orders.remaining, row) - at(orders.shown, row)) / at(orders.display, row));
-      if (trades > most) return trades;
+      hidden += unseen;
+      hiddenParts += Math.ceil(unseen / at(orders.display, row));
     }
-    if (left > 0) trades += parts;
-    left -= level.hidden;
+    if (left > 0) trades += hiddenParts;
+    left -= hidden;
+    if (trades > most) break;
   }
   return trades;
 }
