@@ -3,7 +3,7 @@ import type { DatabaseSync, SQLOutputValue } from "node:sqlite";
 import { Worker } from "node:worker_threads";
 import type { Hex } from "../../protocol/keys.ts";
 import { JournalClosed, JournalCorrupt, JournalFailed, RecordNotThere, RecordOutOfOrder } from "./errors.ts";
-import { checksum, claimDirectory, explained, openReader, packName, unpackName } from "./layout.ts";
+import { checksum, claimDirectory, explained, packName, unpackName } from "./layout.ts";
 import type { RecordGroup, Reply, Request } from "./messages.ts";
 
 /** A command of the exchange with what it caused. Numbers rise by one from 1; both texts are JSON. */
@@ -31,15 +31,14 @@ const READ_ROWS = 256;
  * Throws JournalInUse, JournalOfAnother, JournalVersionUnknown, JournalCorrupt, JournalUnusable (spec JRN-4 to JRN-6).
  */
 export async function openJournal({ directory, identity }: JournalOptions): Promise<Journal> {
-  const lock = claimDirectory(directory, identity);
-  let reader: DatabaseSync | undefined;
+  const { lock, reader } = claimDirectory(directory, identity);
+  const worker = new Worker(new URL("./worker.ts", import.meta.url), { workerData: directory, name: "journal" });
   try {
-    reader = openReader(directory);
-    const worker = new Worker(new URL("./worker.ts", import.meta.url), { workerData: directory, name: "journal" });
     await once(worker, "message");
     return new Journal(directory, lock, reader, worker);
   } catch (error) {
-    reader?.close();
+    await worker.terminate();
+    reader.close();
     lock.close();
     throw explained(directory, error);
   }
@@ -174,7 +173,7 @@ export class Journal {
       if (waiting !== undefined) return waiting.order;
     }
     const found = this.#read(() => this.#sql.order.get(name));
-    return found === undefined ? undefined : this.#archivedAt(found["place"]);
+    return found === undefined ? undefined : this.#archivedAt(found["place"], name);
   }
 
   /** The newest snapshot that is whole. Throws JournalCorrupt where there are snapshots and none is. */
@@ -343,12 +342,15 @@ export class Journal {
     return { number, body, outcome };
   }
 
-  #archivedAt(place: SQLOutputValue | undefined): ArchivedOrder {
+  #archivedAt(place: SQLOutputValue | undefined, wanted: Buffer): ArchivedOrder {
     const row = this.#read(() => this.#sql.orderState.get(place ?? null));
     const { name, state } = row ?? {};
     const record = Number(row?.["record"]);
     const whole =
-      name instanceof Uint8Array && typeof state === "string" && row?.["checksum"] === checksum(record, name, state);
+      name instanceof Uint8Array &&
+      wanted.equals(name) &&
+      typeof state === "string" &&
+      row?.["checksum"] === checksum(record, name, state);
     if (!whole) throw new JournalCorrupt(this.#directory, `archived order ${String(place)} differs from its checksum`);
     return { ...unpackName(name), record, state };
   }

@@ -76,7 +76,7 @@ export function openWriter(directory: string): DatabaseSync {
 }
 
 /** Connection that only reads. */
-export function openReader(directory: string): DatabaseSync {
+function openReader(directory: string): DatabaseSync {
   const database = new DatabaseSync(databaseFile(directory), { timeout: 5_000 });
   database.exec(
     "PRAGMA query_only = ON; PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -16384; PRAGMA cell_size_check = ON; PRAGMA mmap_size = 1073741824",
@@ -86,11 +86,15 @@ export function openReader(directory: string): DatabaseSync {
 
 /**
  * Makes the directory, takes its lock and sees to it that a database of this identity and layout lies in it.
- * Returns the lock: closing it, or the end of the process however it ends, lets others in.
+ * Returns a connection that reads it, and the lock: closing it, or the end of the process however it ends, lets others in.
  * Throws JournalInUse, JournalOfAnother, JournalVersionUnknown, JournalCorrupt, JournalUnusable.
  */
-export function claimDirectory(directory: string, identity: string): DatabaseSync {
+export function claimDirectory(
+  directory: string,
+  identity: string,
+): { readonly lock: DatabaseSync; readonly reader: DatabaseSync } {
   let lock: DatabaseSync | undefined;
+  let reader: DatabaseSync | undefined;
   try {
     if (!existsSync(directory)) {
       mkdirSync(directory, { recursive: true, mode: 0o700 });
@@ -98,9 +102,11 @@ export function claimDirectory(directory: string, identity: string): DatabaseSyn
     }
     lock = takeLock(directory);
     if (!existsSync(databaseFile(directory))) create(directory, identity);
-    checkIdentity(directory, identity);
-    return lock;
+    reader = openReader(directory);
+    checkIdentity(reader, directory, identity);
+    return { lock, reader };
   } catch (error) {
+    reader?.close();
     lock?.close();
     throw explained(directory, error);
   }
@@ -142,21 +148,15 @@ function create(directory: string, identity: string): void {
   syncFolder(directory);
 }
 
-function checkIdentity(directory: string, wanted: string): void {
-  const database = new DatabaseSync(databaseFile(directory), { timeout: 5_000 });
-  try {
-    const pragma = (name: string) => database.prepare(`PRAGMA ${name}`).get()?.[name];
-    if (pragma("application_id") !== APPLICATION_ID) {
-      throw new JournalCorrupt(directory, "journal.sqlite is not a journal");
-    }
-    const version = Number(pragma("user_version"));
-    if (version !== LAYOUT_VERSION) throw new JournalVersionUnknown(directory, version, LAYOUT_VERSION);
-    const found = database.prepare("SELECT identity FROM meta").get()?.["identity"];
-    if (typeof found !== "string") throw new JournalCorrupt(directory, "it has no identity");
-    if (found !== wanted) throw new JournalOfAnother(directory, found, wanted);
-  } finally {
-    database.close();
-  }
+function checkIdentity(reader: DatabaseSync, directory: string, wanted: string): void {
+  const pragma = (name: string) => reader.prepare(`PRAGMA ${name}`).get()?.[name];
+  if (pragma("application_id") !== APPLICATION_ID)
+    throw new JournalCorrupt(directory, "journal.sqlite is not a journal");
+  const version = Number(pragma("user_version"));
+  if (version !== LAYOUT_VERSION) throw new JournalVersionUnknown(directory, version, LAYOUT_VERSION);
+  const found = reader.prepare("SELECT identity FROM meta").get()?.["identity"];
+  if (typeof found !== "string") throw new JournalCorrupt(directory, "it has no identity");
+  if (found !== wanted) throw new JournalOfAnother(directory, found, wanted);
 }
 
 /**
@@ -178,6 +178,8 @@ function syncFolder(path: string): void {
   }
 }
 
+/** SQL that does not fit the tables: the statements are fixed, so the tables are not ours any more. */
+const SQLITE_ERROR = 1;
 const SQLITE_BUSY = 5;
 const SQLITE_CORRUPT = 11;
 const SQLITE_NOTADB = 26;
@@ -192,7 +194,9 @@ function sqliteCode(error: unknown): number | undefined {
 export function explained(directory: string, error: unknown): Error {
   if (!(error instanceof Error)) return new JournalUnusable(directory, String(error));
   const code = sqliteCode(error);
-  if (code === SQLITE_CORRUPT || code === SQLITE_NOTADB) return new JournalCorrupt(directory, error.message);
+  if (code === SQLITE_CORRUPT || code === SQLITE_NOTADB || code === SQLITE_ERROR) {
+    return new JournalCorrupt(directory, error.message);
+  }
   if (code !== undefined || "syscall" in error) return new JournalUnusable(directory, error.message);
   return error;
 }
