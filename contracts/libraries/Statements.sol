@@ -2,7 +2,6 @@
 pragma solidity 0.8.37;
 
 import {IClearingHouse} from "../interfaces/IClearingHouse.sol";
-import {BatchVerifier} from "./BatchVerifier.sol";
 import {SLEEPERS, State, StateMath} from "./ClearingState.sol";
 import {Margin} from "./Margin.sol";
 import {Proof} from "./Proof.sol";
@@ -26,6 +25,7 @@ import {
     Transition,
     WithdrawFields
 } from "./Types.sol";
+import {VerifierCall} from "./VerifierCall.sol";
 
 // What each action has to prove. A statement depends on the transition's own fields and on what is fixed for the phase,
 // never on what another transition may change: so all proofs are verified first, and a transition that came too late
@@ -76,22 +76,23 @@ library Statements {
         Transition[] calldata transitions,
         Proof[] calldata proofs,
         bool relayed
-    ) public view returns (Delta[] memory deltas) {
+    ) public returns (Delta[] memory deltas) {
         uint256 count = transitions.length;
         deltas = new Delta[](count);
-        uint256[25][] memory signals = new uint256[25][](count);
+        if (count == 0 && proofs.length == 0) return deltas;
+        VerifierCall.Call memory verifier = VerifierCall.begin(batchNumber, proofs, count);
         Valued memory last;
         for (uint256 i = 0; i < count; i++) {
             uint256 mark = Scratch.mark();
             _requirePhase(s, transitions[i], relayed);
             Change memory change = _changeOf(s, transitions[i]);
             _checkChange(s, change, transitions[i].root, relayed);
-            _write(s, transitions[i], change, signals[i], last);
+            _write(s, transitions[i], change, VerifierCall.signalsOf(verifier, i), last);
             Delta memory delta = deltas[i];
             (delta.cashDelta, delta.slot, delta.positionDelta) = (change.cashDelta, change.slot, change.positionDelta);
             Scratch.release(mark);
         }
-        BatchVerifier.verify(batchNumber, proofs, signals);
+        VerifierCall.send(verifier);
     }
 
     function _checkChange(State storage s, Change memory change, uint256 root, bool relayed) private view {

@@ -1185,6 +1185,8 @@ export const clearingHouseAbi = [
       { internalType: "uint256", name: "capacity", type: "uint256" },
     ],
   },
+  { type: "error", name: "AddressEmptyCode", inputs: [{ internalType: "address", name: "target", type: "address" }] },
+  { type: "error", name: "FailedCall", inputs: [] },
   { type: "error", name: "ECDSAInvalidSignature", inputs: [] },
   {
     type: "error",

@@ -195,6 +195,7 @@ test("there is one proof for each transition, in its place [BAT-3]", async () =>
       statements: 2,
     });
   }
+  await desk.refuses(() => desk.batchWith([], [honest.proof]), "ProofCountMismatch", { proofs: 1, statements: 0 });
   await desk.rollback(async () => {
     await desk.batch(messages);
     assert.equal(mallory.account.account.cash, 100n * DOLLAR - relayFee);
