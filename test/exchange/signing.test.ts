@@ -74,8 +74,10 @@ describe("the two curves", () => {
     );
   });
 
-  test("the native one is taken where it loads [ORD-12]", async () => {
+  test("the native one is taken where it loads, the portable one elsewhere [ORD-12]", async () => {
     assert.equal((await fastestCurve()).name, "native");
+    const nowhere = () => Promise.reject(new Error("No native build was found"));
+    assert.equal((await fastestCurve(nowhere)).name, "portable");
   });
 });
 

@@ -51,6 +51,6 @@ export function portableCurve(): Curve {
 }
 
 /** The native curve where it loads, otherwise the portable one. */
-export async function fastestCurve(): Promise<Curve> {
-  return nativeCurve().catch(portableCurve);
+export async function fastestCurve(native: () => Promise<Curve> = nativeCurve): Promise<Curve> {
+  return native().catch(portableCurve);
 }
