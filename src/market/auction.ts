@@ -1,5 +1,5 @@
 import type { Book } from "./book.ts";
-import { bestLevel, type Ladder, type Level, reaches } from "./ladder.ts";
+import { type Ladder, type Level, reaches } from "./ladder.ts";
 
 /** What an auction would trade, and at which price. */
 export interface AuctionResult {
@@ -13,11 +13,11 @@ export interface AuctionResult {
  * reference stands for them. One pass over the levels that cross.
  */
 export function auctionResult(book: Book, referenceTicks: number): AuctionResult | undefined {
-  const bid = bestLevel(book.bids);
-  const ask = bestLevel(book.asks);
+  const bid = book.bids.best;
+  const ask = book.asks.best;
   if (bid === undefined || ask === undefined || bid.priceTicks < ask.priceTicks) return undefined;
-  const bids = crossing(book.bids, ask.priceTicks); // from the lowest price up
-  const asks = crossing(book.asks, bid.priceTicks).reverse();
+  const bids = crossing(book.bids, ask.priceTicks).reverse(); // both from the lowest price up
+  const asks = crossing(book.asks, bid.priceTicks);
   const starts = [...asks.map((level) => level.priceTicks), ...bids.map((level) => level.priceTicks + 1)];
   starts.sort((a, b) => a - b);
 
@@ -49,14 +49,13 @@ export function auctionResult(book: Book, referenceTicks: number): AuctionResult
   return best === undefined ? undefined : { priceTicks: best.priceTicks, quantity: best.quantity };
 }
 
-/** Levels whose orders would trade at `limitTicks`, from the worst to the best. */
-function crossing({ side, levels }: Ladder, limitTicks: number): Level[] {
-  let first = levels.length;
-  for (; first > 0; first--) {
-    const level = levels[first - 1];
-    if (level === undefined || !reaches(side, level.priceTicks, limitTicks)) break;
+/** Levels whose orders would trade at `limitTicks`, from the best on. */
+function crossing({ side, best }: Ladder, limitTicks: number): Level[] {
+  const levels: Level[] = [];
+  for (let level = best; level !== undefined && reaches(side, level.priceTicks, limitTicks); level = level.worse) {
+    levels.push(level);
   }
-  return levels.slice(first);
+  return levels;
 }
 
 function contracts(level: Level): number {

@@ -1,4 +1,4 @@
-import { bestLevel, dequeue, dropLevel, enqueue, type Ladder, levelAt, reaches } from "./ladder.ts";
+import { createLadder, dequeue, dropLevel, enqueue, type Ladder, levelAt, reaches } from "./ladder.ts";
 import { at, createOrderTable, nameOrder, NONE, type OrderTable, ownerAt, removeOrder, sideAt } from "./orderTable.ts";
 import { type BookTerms, OPEN_TERMS } from "./terms.ts";
 import type { Session, Side } from "./types.ts";
@@ -28,11 +28,11 @@ export function createBook(terms: BookTerms = OPEN_TERMS, session: Session = "op
   return {
     terms,
     orders: createOrderTable(),
-    bids: { side: "buy", levels: [] },
-    asks: { side: "sell", levels: [] },
+    bids: createLadder("buy"),
+    asks: createLadder("sell"),
     // Seen from the market, stops stand the other way round: the lowest stop price of a buy order is the nearest.
-    buyStops: { side: "sell", levels: [] },
-    sellStops: { side: "buy", levels: [] },
+    buyStops: createLadder("sell"),
+    sellStops: createLadder("buy"),
     session,
     lastSeq: -1,
     lastTradeTicks: undefined,
@@ -113,15 +113,15 @@ export function ownCrossing(book: Book, row: number): readonly number[] {
 
 /** Whether the best bid meets the best ask, which happens in pre-open only. */
 export function isCrossed({ bids, asks }: Book): boolean {
-  const bid = bestLevel(bids);
-  const ask = bestLevel(asks);
+  const bid = bids.best;
+  const ask = asks.best;
   return bid !== undefined && ask !== undefined && bid.priceTicks >= ask.priceTicks;
 }
 
 /** Rows of a ladder, first to trade (or to be triggered) first. */
 export function* rowsIn(orders: OrderTable, ladder: Ladder): Generator<number> {
-  for (let i = ladder.levels.length - 1; i >= 0; i--) {
-    for (let row = ladder.levels[i]?.head ?? NONE; row !== NONE; row = at(orders.next, row)) yield row;
+  for (let level = ladder.best; level !== undefined; level = level.worse) {
+    for (let row = level.head; row !== NONE; row = at(orders.next, row)) yield row;
   }
 }
 

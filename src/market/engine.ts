@@ -27,7 +27,7 @@ import {
   SideChanged,
   UnknownOrder,
 } from "./errors.ts";
-import { bestLevel, dequeue, enqueue, type Level, reaches, takeOff } from "./ladder.ts";
+import { dequeue, enqueue, type Level, reaches, takeOff } from "./ladder.ts";
 import {
   addOrder,
   at,
@@ -217,8 +217,8 @@ function amend(book: Book, seq: number, row: number, command: ReplaceOrder, log:
 
 /** Puts the market into a session; one that trades begins with the stops that were reached while it did not. */
 function changeSession(book: Book, seq: number, { session }: SetSession, log: Entry[]): void {
-  const bid = bestLevel(book.bids);
-  const ask = bestLevel(book.asks);
+  const bid = book.bids.best;
+  const ask = book.asks.best;
   const opens = session === "open" || session === "closing";
   if (opens && bid !== undefined && ask !== undefined && isCrossed(book)) {
     reject(seq, "", new BookCrossed(bid.priceTicks, ask.priceTicks), log);
@@ -243,8 +243,8 @@ function uncross(book: Book, seq: number, { referenceTicks }: Uncross, log: Entr
   if (result === undefined) return;
 
   for (let left = quantity; left > 0;) {
-    const bid = firstRow(bestLevel(book.bids));
-    const ask = firstRow(bestLevel(book.asks));
+    const bid = firstRow(book.bids.best);
+    const ask = firstRow(book.asks.best);
     const bidIsOlder = at(orders.prioritySeq, bid) <= at(orders.prioritySeq, ask);
     const [maker, taker] = bidIsOlder ? [bid, ask] : [ask, bid];
     const traded = Math.min(left, remainingAt(orders, bid), remainingAt(orders, ask));
@@ -252,7 +252,7 @@ function uncross(book: Book, seq: number, { referenceTicks }: Uncross, log: Entr
     for (const row of [bid, ask]) if (remainingAt(orders, row) === 0) forget(book, row);
     left -= traded;
   }
-  for (const level of [bestLevel(book.bids), bestLevel(book.asks)]) {
+  for (const level of [book.bids.best, book.asks.best]) {
     const row = firstRow(level);
     if (level !== undefined && at(orders.shown, row) === 0) reload(book, seq, level, row, log);
   }
@@ -281,7 +281,7 @@ function take(book: Book, seq: number, taker: number, log: Entry[]): void {
   const limitTicks = at(orders.priceTicks, taker);
   const facing = facingLadder(book, side);
   while (remainingAt(orders, taker) > 0) {
-    const level = bestLevel(facing);
+    const level = facing.best;
     if (level === undefined || !reaches(side, limitTicks, level.priceTicks)) return;
     const maker = level.head;
     if (orders.owner[maker] === owner) avoid(book, seq, maker, taker, log);
@@ -453,8 +453,8 @@ function fireStops(book: Book, seq: number, log: Entry[]): void {
 
 /** The nearest stop on each side, if it is reached; of the two, the one that has waited longer. */
 function nextStop({ orders, buyStops, sellStops, low, high }: Book): number {
-  const nearestBuy = bestLevel(buyStops);
-  const nearestSell = bestLevel(sellStops);
+  const nearestBuy = buyStops.best;
+  const nearestSell = sellStops.best;
   const buy = nearestBuy !== undefined && nearestBuy.priceTicks <= high ? nearestBuy.head : NONE;
   const sell = nearestSell !== undefined && nearestSell.priceTicks >= low ? nearestSell.head : NONE;
   if (buy === NONE || sell === NONE) return buy === NONE ? sell : buy;
@@ -541,7 +541,7 @@ function replacementFault(book: Book, row: number, command: ReplaceOrder): Match
 }
 
 function postOnlyFault(book: Book, orderId: OrderId, side: Side, priceTicks: number): MatchingError | undefined {
-  const facing = bestLevel(facingLadder(book, side));
+  const facing = facingLadder(book, side).best;
   if (facing === undefined || !reaches(side, priceTicks, facing.priceTicks)) return undefined;
   return new PostOnlyWouldTake(orderId, priceTicks, facing.priceTicks);
 }
@@ -561,12 +561,11 @@ interface Wanted {
  */
 function isFillable(book: Book, wanted: Wanted): boolean {
   const { orders } = book;
-  const { levels } = facingLadder(book, wanted.side);
-  if (restingWithin(levels, wanted) < wanted.quantity) return false;
+  const { best } = facingLadder(book, wanted.side);
+  if (restingWithin(best, wanted) < wanted.quantity) return false;
   let needed = wanted.quantity;
-  for (let i = levels.length - 1; i >= 0 && needed > 0; i--) {
-    const level = levels[i];
-    if (level === undefined || !reaches(wanted.side, wanted.priceTicks, level.priceTicks)) break;
+  for (let level = best; level !== undefined && needed > 0; level = level.worse) {
+    if (!reaches(wanted.side, wanted.priceTicks, level.priceTicks)) break;
     let hidden = 0;
     for (let row = level.head; row !== NONE && needed > 0; row = at(orders.next, row)) {
       if (orders.owner[row] !== wanted.owner) {
@@ -582,11 +581,10 @@ function isFillable(book: Book, wanted: Wanted): boolean {
 }
 
 /** Contracts an order's limit reaches, whoever owns them; counted level by level, so that a hopeless one costs little. */
-function restingWithin(levels: readonly Level[], { side, priceTicks, quantity }: Wanted): number {
+function restingWithin(best: Level | undefined, { side, priceTicks, quantity }: Wanted): number {
   let resting = 0;
-  for (let i = levels.length - 1; i >= 0 && resting < quantity; i--) {
-    const level = levels[i];
-    if (level === undefined || !reaches(side, priceTicks, level.priceTicks)) break;
+  for (let level = best; level !== undefined && resting < quantity; level = level.worse) {
+    if (!reaches(side, priceTicks, level.priceTicks)) break;
     resting += level.quantity + level.hidden;
   }
   return resting;

@@ -1,10 +1,15 @@
 import { at, NONE, type OrderTable } from "./orderTable.ts";
 import type { Side } from "./types.ts";
 
-/** All orders at one price, in a queue by priority. `quantity` is what they show, `hidden` what they have left besides. */
+/**
+ * All orders at one price, in a queue by priority. `quantity` is what they show, `hidden` what they have left besides.
+ * Levels are chained by price.
+ */
 export interface Level {
   readonly ladder: Ladder;
   readonly priceTicks: number;
+  worse: Level | undefined;
+  better: Level | undefined;
   head: number;
   tail: number;
   quantity: number;
@@ -13,12 +18,22 @@ export interface Level {
 }
 
 /**
- * One side of the book, or the stop orders of one side by stop price: its levels from the worst price to the best. Trading happens at the end of the array, so that
- * levels come and go there without moving others; elsewhere a level is found by halving.
+ * One side of the book, or the stop orders of one side by stop price. The chain of levels is walked from the best one;
+ * `shelves` holds the same levels from the worst price to the best, so many to a shelf at most that one more can be
+ * put in between cheaply, however many there are. Trading happens at the end of the last shelf.
  */
 export interface Ladder {
   readonly side: Side;
-  readonly levels: Level[];
+  readonly shelves: Level[][];
+  best: Level | undefined;
+}
+
+/** Levels to a shelf at most. A full one is cut in two. */
+const SHELF = 64;
+
+/** A ladder without levels. */
+export function createLadder(side: Side): Ladder {
+  return { side, shelves: [], best: undefined };
 }
 
 /** Whether an order of `side` with limit `limitTicks` may trade at `priceTicks`. */
@@ -26,32 +41,49 @@ export function reaches(side: Side, limitTicks: number, priceTicks: number): boo
   return side === "buy" ? priceTicks <= limitTicks : priceTicks >= limitTicks;
 }
 
-/** The level at the best price, or undefined. */
-export function bestLevel(ladder: Ladder): Level | undefined {
-  return ladder.levels[ladder.levels.length - 1];
-}
-
 /** The level at a price, or undefined. */
 export function findLevel(ladder: Ladder, priceTicks: number): Level | undefined {
-  const level = ladder.levels[indexOf(ladder, priceTicks)];
+  const shelf = ladder.shelves[shelfOf(ladder, priceTicks)];
+  const level = shelf?.[placeOn(shelf, ladder.side, priceTicks)];
   return level?.priceTicks === priceTicks ? level : undefined;
 }
 
 /** The level at a price, made if there is none. */
 export function levelAt(ladder: Ladder, priceTicks: number): Level {
-  const index = indexOf(ladder, priceTicks);
-  const found = ladder.levels[index];
+  const { side, shelves, best } = ladder;
+  if (best?.priceTicks === priceTicks) return best;
+  const index = shelfOf(ladder, priceTicks);
+  const shelf = shelves[index];
+  if (shelf === undefined) {
+    const level = createLevel(ladder, priceTicks, undefined, undefined);
+    shelves.push([level]);
+    return level;
+  }
+  const place = placeOn(shelf, side, priceTicks);
+  const found = shelf[place];
   if (found?.priceTicks === priceTicks) return found;
-  const level = { ladder, priceTicks, head: NONE, tail: NONE, quantity: 0, hidden: 0, orders: 0 };
-  ladder.levels.splice(index, 0, level);
+  // Only the first shelf may have to take a level at its beginning: see `shelfOf`.
+  const worse = shelf[place - 1];
+  const level = createLevel(ladder, priceTicks, worse, worse === undefined ? found : worse.better);
+  if (place === shelf.length) shelf.push(level);
+  else shelf.splice(place, 0, level);
+  if (shelf.length === SHELF) shelves.splice(index + 1, 0, shelf.splice(SHELF / 2));
   return level;
 }
 
 /** Takes an empty level off its ladder. */
 export function dropLevel(level: Level): void {
-  const { ladder } = level;
-  if (level === bestLevel(ladder)) ladder.levels.pop();
-  else ladder.levels.splice(indexOf(ladder, level.priceTicks), 1);
+  const { ladder, worse, better } = level;
+  const { side, shelves } = ladder;
+  const index = better === undefined ? shelves.length - 1 : shelfOf(ladder, level.priceTicks);
+  const shelf = shelves[index];
+  if (shelf === undefined) return;
+  if (better === undefined) shelf.pop();
+  else shelf.splice(placeOn(shelf, side, level.priceTicks), 1);
+  if (shelf.length === 0) shelves.splice(index, 1);
+  if (worse !== undefined) worse.better = better;
+  if (better === undefined) ladder.best = worse;
+  else better.worse = worse;
 }
 
 /** Puts an order at the end of a level's queue, where it shows as much as it may. */
@@ -108,17 +140,40 @@ export function showOnly(orders: OrderTable, row: number, shown: number): void {
   level.hidden -= more;
 }
 
-/** Where a price stands, or would stand, on the ladder. */
-function indexOf(ladder: Ladder, priceTicks: number): number {
-  const { levels, side } = ladder;
+function createLevel(ladder: Ladder, priceTicks: number, worse: Level | undefined, better: Level | undefined): Level {
+  const level: Level = { ladder, priceTicks, worse, better, head: NONE, tail: NONE, quantity: 0, hidden: 0, orders: 0 };
+  if (worse !== undefined) worse.better = level;
+  if (better === undefined) ladder.best = level;
+  else better.worse = level;
+  return level;
+}
+
+function isWorse(side: Side, priceTicks: number, than: number): boolean {
+  return side === "buy" ? priceTicks < than : priceTicks > than;
+}
+
+/** The last shelf that begins with a price no better than this one; the first if there is none. */
+function shelfOf({ side, shelves }: Ladder, priceTicks: number): number {
   let low = 0;
-  let high = levels.length;
+  let high = shelves.length - 1;
+  while (low < high) {
+    // The last shelf is tried first, because most orders come in near the best price.
+    const middle = high === shelves.length - 1 ? high : (low + high + 1) >>> 1;
+    const first = shelves[middle]?.[0];
+    if (first !== undefined && isWorse(side, priceTicks, first.priceTicks)) high = middle - 1;
+    else low = middle;
+  }
+  return low;
+}
+
+/** Where a price stands, or would stand, on a shelf. */
+function placeOn(shelf: readonly Level[], side: Side, priceTicks: number): number {
+  let low = 0;
+  let high = shelf.length;
   while (low < high) {
     const middle = (low + high) >>> 1;
-    const level = levels[middle];
-    const isWorse =
-      level !== undefined && (side === "buy" ? level.priceTicks < priceTicks : level.priceTicks > priceTicks);
-    if (isWorse) low = middle + 1;
+    const level = shelf[middle];
+    if (level !== undefined && isWorse(side, level.priceTicks, priceTicks)) low = middle + 1;
     else high = middle;
   }
   return low;

@@ -1,7 +1,7 @@
 import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex, utf8ToBytes } from "@noble/hashes/utils.js";
 import { type Book, facingLadder, ownLadder, rowsIn } from "./book.ts";
-import { bestLevel, findLevel, type Ladder, type Level, reaches } from "./ladder.ts";
+import { findLevel, type Ladder, type Level, reaches } from "./ladder.ts";
 import { at, hasStop, idAt, liveRow, NONE, type OrderTable, ownerAt, selfTradeAt, sideAt } from "./orderTable.ts";
 import { MAX_QUANTITY } from "./terms.ts";
 import type { Entry, Executed, NewOrder, OrderId, SelfTradeMode, Side, TimeInForce } from "./types.ts";
@@ -38,12 +38,12 @@ export interface OpenOrder {
 
 /** The best price to sell at now, or undefined. */
 export function bestBid(book: Book): PriceLevel | undefined {
-  return publicLevel(bestLevel(book.bids));
+  return publicLevel(book.bids.best);
 }
 
 /** The best price to buy at now, or undefined. */
 export function bestAsk(book: Book): PriceLevel | undefined {
-  return publicLevel(bestLevel(book.asks));
+  return publicLevel(book.asks.best);
 }
 
 /** The best `levels` prices of both sides, best first; all of them if left out. Shows what orders show (MAT-16). */
@@ -74,12 +74,11 @@ export function countTrades(
   most: number,
 ): number {
   const { orders } = book;
-  const { levels } = facingLadder(book, order.side);
+  const { best } = facingLadder(book, order.side);
   let trades = 0;
   let left = order.quantity;
-  for (let i = levels.length - 1; i >= 0 && left > 0; i--) {
-    const level = levels[i];
-    if (level === undefined || !reaches(order.side, order.priceTicks, level.priceTicks)) break;
+  for (let level = best; level !== undefined && left > 0; level = level.worse) {
+    if (!reaches(order.side, order.priceTicks, level.priceTicks)) break;
     let hidden = 0;
     let hiddenParts = 0;
     for (let row = level.head; row !== NONE && left > 0 && trades <= most; row = at(orders.next, row)) {
@@ -154,11 +153,11 @@ function orderAt(orders: OrderTable, row: number): OpenOrder {
 }
 
 function ladderDepth(ladder: Ladder, levels: number): readonly PriceLevel[] {
-  const first = Math.max(0, ladder.levels.length - levels);
-  return ladder.levels
-    .slice(first)
-    .reverse()
-    .map(({ priceTicks, quantity, orders }) => ({ priceTicks, quantity, orders }));
+  const shown: PriceLevel[] = [];
+  for (let level = ladder.best; level !== undefined && shown.length < levels; level = level.worse) {
+    shown.push({ priceTicks: level.priceTicks, quantity: level.quantity, orders: level.orders });
+  }
+  return shown;
 }
 
 function publicLevel(level: Level | undefined): PriceLevel | undefined {
