@@ -69,6 +69,12 @@ interface Contestant {
 /** Operations in parts, the first of which fills the book and is not timed. */
 type Workload = Iterable<readonly Operation[]>;
 
+/** Time that the thread has worked: what else the machine does meanwhile does not count. */
+function threadSeconds(): number {
+  const { user, system } = process.threadCpuUsage();
+  return (user + system) / 1e6;
+}
+
 function ourEngine(): Contestant {
   const book = createBook();
   let seq = 0;
@@ -76,9 +82,9 @@ function ourEngine(): Contestant {
     name: "Hedgerow",
     play: (operations) => {
       const commands = operations.map(({ ours }) => ours);
-      const started = performance.now();
+      const started = threadSeconds();
       for (const command of commands) apply(book, seq++, command);
-      return (performance.now() - started) / 1000;
+      return threadSeconds() - started;
     },
     levels: () => {
       const { bids, asks } = depth(book);
@@ -93,13 +99,13 @@ function peerBook(): Contestant {
     name: "nodejs-order-book",
     play: (operations) => {
       const commands = operations.map(({ peers }) => peers);
-      const started = performance.now();
+      const started = threadSeconds();
       for (const command of commands) {
         if (command.kind === "new") book.limit(command.order);
         else if (command.kind === "cancel") book.cancel(command.id);
         else book.modify(command.id, command.to);
       }
-      return (performance.now() - started) / 1000;
+      return threadSeconds() - started;
     },
     levels: () => levelText(book.depth().flat()),
   };
@@ -111,9 +117,9 @@ function naiveBook(): Contestant {
   return {
     name: "naive book",
     play: (operations) => {
-      const started = performance.now();
+      const started = threadSeconds();
       for (const { ours } of operations) book.apply(seq++, ours);
-      return (performance.now() - started) / 1000;
+      return threadSeconds() - started;
     },
     levels: () => {
       const levels = new Map<number, number>();
@@ -295,18 +301,30 @@ function rate(contestant: Contestant, workload: Workload): number {
   return operations / seconds;
 }
 
-/** The median of several runs, each with a book of its own, and what the last one holds. */
-function medianRate(create: () => Contestant, workload: () => Workload, runs: number, progress: Progress) {
+/** How often a workload is run: first to warm up, then for the median. */
+interface Runs {
+  readonly warmUp: number;
+  readonly measured: number;
+}
+const SHORT_RUNS: Runs = { warmUp: 5, measured: 7 };
+const LONG_RUNS: Runs = { warmUp: 0, measured: 3 };
+const PEER_RUNS: Runs = { warmUp: 1, measured: 3 };
+const NAIVE_RUNS: Runs = { warmUp: 0, measured: 1 };
+const RECORDED_RUNS: Runs = { warmUp: 40, measured: 21 };
+
+/** The median of the measured runs, each with a book of its own, and what the last one holds. */
+function medianRate(create: () => Contestant, workload: () => Workload, runs: Runs, progress: Progress) {
   const rates: number[] = [];
   let levels = "";
-  for (let run = 0; run < runs; run++) {
+  for (let run = 0; run < runs.warmUp + runs.measured; run++) {
     const contestant = create();
-    rates.push(rate(contestant, workload()));
+    const perSecond = rate(contestant, workload());
+    if (run >= runs.warmUp) rates.push(perSecond);
     levels = contestant.levels();
     progress.step();
   }
   rates.sort((a, b) => a - b);
-  return { rate: Math.round(rates[Math.floor(runs / 2)] ?? 0), levels };
+  return { rate: Math.round(rates[Math.floor(rates.length / 2)] ?? 0), levels };
 }
 
 /** Operations per second of each on the same operations. */
@@ -332,26 +350,22 @@ interface Figures {
   readonly recorded?: Comparison;
 }
 
-const SHORT_RUNS = 5;
-const LONG_RUNS = 3;
-const PEER_RUNS = 3;
-
 async function measure(flow: string | undefined, initialBook: string | undefined): Promise<Figures> {
   const recording = flow === undefined ? undefined : await recordedWorkload(flow, initialBook);
+  const all = [SHORT_RUNS, PEER_RUNS, NAIVE_RUNS, NAIVE_RUNS, LONG_RUNS];
+  if (recording !== undefined) all.push(RECORDED_RUNS, RECORDED_RUNS);
   const progress = new Progress(
     "runs",
-    2 + SHORT_RUNS + LONG_RUNS + PEER_RUNS + (recording === undefined ? 0 : 10) + 2,
+    all.reduce((sum, { warmUp, measured }) => sum + warmUp + measured, 0),
   );
   const short = (): Workload => randomWorkload(SHORT);
-  medianRate(ourEngine, short, 1, progress); // to warm up
-  medianRate(peerBook, () => randomWorkload(PART), 1, progress);
-
   const ours = medianRate(ourEngine, short, SHORT_RUNS, progress);
   const peer = medianRate(peerBook, short, PEER_RUNS, progress);
   if (peer.levels !== ours.levels) throw new BooksDiffer("nodejs-order-book", SHORT);
   const few = (): Workload => randomWorkload(NAIVE);
-  const naive = medianRate(naiveBook, few, 1, progress);
-  if (naive.levels !== medianRate(ourEngine, few, 1, progress).levels) throw new BooksDiffer("the naive book", NAIVE);
+  const naive = medianRate(naiveBook, few, NAIVE_RUNS, progress);
+  const likewise = medianRate(ourEngine, few, NAIVE_RUNS, progress);
+  if (naive.levels !== likewise.levels) throw new BooksDiffer("the naive book", NAIVE);
   const long = medianRate(ourEngine, () => randomWorkload(LONG), LONG_RUNS, progress);
   const recorded = recording === undefined ? undefined : compareOn(recording, progress);
   progress.end();
@@ -371,8 +385,8 @@ async function measure(flow: string | undefined, initialBook: string | undefined
 
 /** The peer's replacements never keep their priority, so its book of a recording is another, though near enough. */
 function compareOn(workload: Workload, progress: Progress): Comparison {
-  const ours = medianRate(ourEngine, () => workload, 5, progress);
-  const peer = medianRate(peerBook, () => workload, 5, progress);
+  const ours = medianRate(ourEngine, () => workload, RECORDED_RUNS, progress);
+  const peer = medianRate(peerBook, () => workload, RECORDED_RUNS, progress);
   const operations = [...workload].slice(1).reduce((sum, part) => sum + part.length, 0);
   return { operations, opsPerSecond: ours.rate, peerOpsPerSecond: peer.rate, ratioToPeer: ours.rate / peer.rate };
 }
@@ -380,11 +394,12 @@ function compareOn(workload: Workload, progress: Progress): Comparison {
 /** Prints the figures beside their aims. */
 function report({ machine, opsPerSecond, longToShort, recorded, ...rest }: Figures): void {
   console.log(`${machine}
-Operations per second, medians of ${SHORT_RUNS} runs (${LONG_RUNS} of the long flow, ${PEER_RUNS} of the peer), the
-engine alone in one thread. Random flow: ${grouped(RESTING)} orders rest at the start and about as
-many stay; new orders near the touch and cancels are four fifths, in balance,
-10 % replacements, 5 % take what rests. The peer is nodejs-order-book; it and
-the naive book of the tests get the same operations and end with the same book.
+The engine alone in one thread; operations per second of the thread's time,
+medians of ${SHORT_RUNS.measured} runs (long flow and peer: ${LONG_RUNS.measured}; recording: ${RECORDED_RUNS.measured}) after others to warm up.
+Random flow: ${grouped(RESTING)} orders rest at the start and about as many stay; 85 %
+new orders near the touch and cancels, 10 % replacements, 5 % take what rests.
+The peer is nodejs-order-book. It and the naive book of the tests get the same
+operations, and end with the same book.
 `);
   const ratio = (value: number): string => value.toFixed(value < 10 ? 2 : 1);
   const row = (what: string, figure: string, aim?: [text: string, isMet: boolean]): string[] => [
