@@ -30,22 +30,30 @@ const uint = (bits: bigint) =>
     .max((1n << bits) - 1n);
 const uint64 = uint(64n);
 
-// Price and quantity are left to the rules of the market, which name them better.
+// Where price and quantity have the form, the rules of the market name better what is wrong with them.
+const price = z
+  .bigint()
+  .min(-(1n << 87n))
+  .max((1n << 87n) - 1n);
+const quantity = z
+  .int()
+  .min(0)
+  .max(2 ** 32 - 1);
 const order = z.strictObject({
   ticketId: hex(32),
   clientId: uint64,
   revision: z.int().min(0).max(255),
   side: z.enum(["buy", "sell"]),
-  limitPrice: z.bigint(),
-  quantity: z.number(),
+  limitPrice: price,
+  quantity,
   timeInForce: z.enum(["GTC", "IOC", "FOK"]),
   postOnly: z.boolean(),
   expiry: uint64,
 });
 const instructions = z.strictObject({
   orderHash: hex(32),
-  stopPrice: z.bigint().optional(),
-  displayQuantity: z.number().min(0),
+  stopPrice: price.optional(),
+  displayQuantity: quantity,
   selfTrade: z.enum(["cancel-incoming", "cancel-resting", "cancel-both", "decrement"]),
   reduceOnly: z.boolean(),
 });

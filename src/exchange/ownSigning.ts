@@ -1,13 +1,12 @@
-import { recoverAddress } from "viem";
 import type { Sender } from "../chain/clearingHouse.ts";
 import { HedgerowError } from "../protocol/errors.ts";
 import type { Hex } from "../protocol/keys.ts";
 import type { Domain } from "../protocol/order.ts";
 import { groupHash, groupOf, type Receipt, type SignedReceipt } from "../protocol/receipt.ts";
+import { type Recovery, RECOVERY_HERE } from "./signature.ts";
 
-/** Recovers signers and signs receipts. Throws MalformedSignature for what no key has signed. */
-export type SignatureService = {
-  recover(digest: Hex, signature: Hex): Promise<Hex>;
+/** Recovers signers and signs receipts. */
+export type SignatureService = Recovery & {
   signGroup(receipts: readonly Receipt[]): Promise<readonly SignedReceipt[]>;
 };
 
@@ -23,7 +22,7 @@ export class NoSigningKey extends HedgerowError {
 /** Signatures made and checked in this thread with the sender's own key: simple, and slow. */
 export function ownSigning({ wallet: { account }, address }: Sender, domain: Domain): SignatureService {
   return {
-    recover: (hash, signature) => recoverAddress({ hash, signature }),
+    ...RECOVERY_HERE,
     signGroup: async (receipts) => {
       if (account.type !== "local" || account.sign === undefined) throw new NoSigningKey(address);
       const { root, siblings } = groupOf(receipts);

@@ -1,5 +1,5 @@
 import type { TransactionReceipt } from "viem";
-import type { ChainState } from "../chain/chainState.ts";
+import type { ChainState, ClearingEvent } from "../chain/chainState.ts";
 import {
   type Batch,
   CallImpossible,
@@ -238,12 +238,7 @@ export class Posting {
   /** Brings the exchange to where the batch has brought the chain. Returns what acted. */
   #settle(batch: Batch, transactionHash: Hex | undefined, losses: Loss[]): readonly ProvenTransition[] {
     const { state, execute } = this.#parts;
-    const reasons = new Map<bigint, string>();
-    const own = new Set(batch.transitions.map(({ nullifier }) => nullifier));
-    for (const event of state.events) {
-      if (event.eventName !== "TransitionSkipped" || !own.has(event.args.nullifier)) continue;
-      reasons.set(event.args.nullifier, SKIP_REASONS[event.args.reason] ?? `Skip ${event.args.reason}`);
-    }
+    const reasons = skipsOf(state, batch.batchNumber);
     const skipped = [...reasons].map(([nullifier, reason]) => ({ nullifier, reason }));
     const applied = batch.transitions.filter(
       ({ nullifier }) => !reasons.has(nullifier) && state.transitioned.has(nullifier),
@@ -257,4 +252,21 @@ export class Posting {
     losses.push(...execute({ kind: "settle", skipped, idle: idle.map(({ nullifier }) => nullifier), transactionHash }));
     return applied;
   }
+}
+
+/** What the contract skipped in a batch that is on chain, and why. */
+function skipsOf({ events }: ChainState, batchNumber: number): ReadonlyMap<bigint, string> {
+  const isIt = (event: ClearingEvent): boolean =>
+    event.eventName === "BatchSubmitted" && event.args.batchNumber === batchNumber;
+  // It is among the newest. Its own event comes after those of its transitions.
+  const last = events.findLastIndex(isIt);
+  const { transactionHash } = events[last] ?? {};
+  const reasons = new Map<bigint, string>();
+  for (let i = last; i >= 0; i--) {
+    const event = events[i];
+    if (event === undefined || event.transactionHash !== transactionHash) break;
+    if (event.eventName !== "TransitionSkipped") continue;
+    reasons.set(event.args.nullifier, SKIP_REASONS[event.args.reason] ?? `Skip ${event.args.reason}`);
+  }
+  return reasons;
 }

@@ -6,11 +6,12 @@ import { floorDiv } from "../protocol/settlementPrice.ts";
 import type { Trade } from "../protocol/ticket.ts";
 import type { Instructions, Side } from "../protocol/order.ts";
 import type { Receipt } from "../protocol/receipt.ts";
+import { facingLadder, rowsIn } from "../market/book.ts";
 import { apply, type Book, createBook } from "../market/engine.ts";
 import { UnknownOrder } from "../market/errors.ts";
 import { reaches } from "../market/ladder.ts";
 import { type BookState, bookState, restoreBook } from "../market/state.ts";
-import { at, NONE, remainingAt } from "../market/orderTable.ts";
+import { at, remainingAt } from "../market/orderTable.ts";
 import { fromTicks, toTicks, validateOrder } from "../market/terms.ts";
 import {
   type Command,
@@ -158,17 +159,6 @@ export class NonceUsed extends HedgerowError {
   }
 }
 
-/** An iceberg order shows a part of itself, not more. */
-export class BadDisplay extends HedgerowError {
-  constructor(orderId: string, shown: number, quantity: number) {
-    super("BadDisplay", `order ${orderId} of ${quantity} contracts would show ${shown}: show at most all of it`, {
-      orderId,
-      shown,
-      quantity,
-    });
-  }
-}
-
 /** A replacement changes what must stay: it keeps postOnly and is GTC. */
 export class TermsChanged extends HedgerowError {
   constructor(orderId: string, rule: string) {
@@ -305,15 +295,13 @@ export class TradingDay {
 
   /**
    * Everything about a new order but its signature (spec ORD-3, 6, 7, 9, 11, 17). Throws MarketClosed, UnknownTicket,
-   * TicketNotTradable, ZeroClientId, OrderExpired, NotFirstRevision, OffTick, OffLimits, BadQuantity, BadDisplay,
+   * TicketNotTradable, ZeroClientId, OrderExpired, NotFirstRevision, OffTick, OffLimits, BadQuantity,
    * TicketBelowMargin, NotReducing or OutOfRange.
    */
   check({ order, instructions }: OrderEntry, time: bigint): void {
     const ticket = this.#checkTerms({ order }, time);
     const orderId = orderIdOf(order.ticketId, order.clientId);
     if (order.revision !== 0) throw new NotFirstRevision(orderId, order.revision);
-    const shown = instructions?.displayQuantity ?? 0;
-    if (shown > order.quantity) throw new BadDisplay(orderId, shown, order.quantity);
     assertCovered(this.market(ticket.slot), ticket, restingOrder(order.side, order.limitPrice, order.quantity), {
       reduceOnly: instructions?.reduceOnly === true,
     });
@@ -558,18 +546,16 @@ export class TradingDay {
 
   /** Throws TooManyMakers if an order would trade with more than MOST_MAKERS orders. */
   #assertFewMakers(slot: number, order: NewOrder): void {
-    const { asks, bids, orders } = this.#book(slot);
-    const { levels } = order.side === "buy" ? asks : bids;
+    const book = this.#book(slot);
+    const { orders } = book;
     let makers = 0;
     let left = order.quantity;
-    for (let i = levels.length - 1; i >= 0 && left > 0; i--) {
-      const level = levels[i];
-      if (level === undefined || !reaches(order.side, order.priceTicks, level.priceTicks)) return;
-      for (let row = level.head; row !== NONE && left > 0; row = at(orders.next, row)) {
-        left -= remainingAt(orders, row);
-        makers += 1;
-        if (makers > MOST_MAKERS) throw new TooManyMakers(order.orderId);
-      }
+    for (const row of rowsIn(orders, facingLadder(book, order.side))) {
+      if (left <= 0 || !reaches(order.side, order.priceTicks, at(orders.priceTicks, row))) return;
+      // An iceberg trades once for each part that it shows.
+      makers += Math.ceil(Math.min(left, remainingAt(orders, row)) / at(orders.display, row));
+      left -= remainingAt(orders, row);
+      if (makers > MOST_MAKERS) throw new TooManyMakers(order.orderId);
     }
   }
 

@@ -25,6 +25,7 @@ import { HedgerowError } from "../../src/protocol/errors.ts";
 import { FIELD_MODULUS } from "../../src/protocol/field.ts";
 import { accountKeys, type Hex, newSeedPhrase } from "../../src/protocol/keys.ts";
 import { signCancel, signOrder } from "../../src/protocol/order.ts";
+import { verifyReceipt } from "../../src/protocol/receipt.ts";
 import { Verifier } from "../../src/prover/verifier.ts";
 import { TraderAccount } from "../../src/trader/account.ts";
 import type { OrderTerms } from "../../src/trader/orders.ts";
@@ -321,23 +322,37 @@ describe("orders", () => {
     );
     await operator.cancelOrder(await alice.account.cancelOrder(signed));
     await refused(operator.cancelOrder(await alice.account.cancelOrder(signed)), "Matching.UnknownOrder");
-    await refused(operator.placeOrder(signed), "Matching.DuplicateOrder");
+  });
+
+  test("an order sent again gets its first answer again; another with its client id is refused [ORD-15, MAT-9]", async () => {
+    const signed = await alice.account.signOrder(hers, terms("sell", 9, 2));
+    const { clientId } = signed.order;
+    const first = await operator.placeOrder(signed);
+    assert.deepEqual([first.order.status, first.receipts.map(({ receipt }) => receipt.kind)], ["open", ["accepted"]]);
+    assert.deepEqual(await operator.placeOrder(signed), first);
+    await operator.cancelOrder(await alice.account.cancelOrder(signed));
+    assert.deepEqual(await operator.placeOrder(signed), first);
+    assert.equal((await operator.order(hers, clientId)).status, "cancelled");
+    for (const receipt of first.receipts) assert(verifyReceipt(x.chain.domain, x.operator.address, receipt));
   });
 
   test("malformed messages, foreign markets and times past are refused by name [ORD-7, ORD-9]", async () => {
     const signed = await alice.account.signOrder(hers, terms("sell", 9, 1));
-    const place = (changed: Partial<SignedOrder["order"]>): Promise<unknown> =>
-      operator.placeOrder({ ...signed, order: { ...signed.order, ...changed } });
-    await refused(place({ clientId: 1n << 64n }), "MalformedMessage");
-    await refused(place({ revision: 256 }), "MalformedMessage");
-    await refused(place({ ticketId: "0x12" }), "MalformedMessage");
-    await refused(place({ ticketId: ZERO_HASH }), "UnknownTicket");
-    await refused(place({ expiry: 1n }), "OrderExpired");
-    await refused(place({ quantity: 2 ** 31 }), "Matching.BadQuantity");
-    await refused(place({ quantity: -1 }), "Matching.BadQuantity");
-    await refused(place({ limitPrice: CENTRE + 1n }), "Matching.OffTick");
-    await refused(place({ limitPrice: CENTRE * 2n }), "Matching.OffLimits");
-    await refused(place({ quantity: 1_000 }), "TicketBelowMargin");
+    const changed = (changes: Partial<SignedOrder["order"]>): Promise<unknown> =>
+      operator.placeOrder({ ...signed, order: { ...signed.order, ...changes } });
+    await refused(changed({ clientId: 1n << 64n }), "MalformedMessage");
+    await refused(changed({ revision: 256 }), "MalformedMessage");
+    await refused(changed({ ticketId: "0x12" }), "MalformedMessage");
+    await refused(changed({ quantity: -1 }), "MalformedMessage");
+    await refused(changed({ quantity: 2 ** 32 }), "MalformedMessage");
+    await refused(changed({ ticketId: ZERO_HASH }), "UnknownTicket");
+    const other = (changes: Partial<OrderTerms>): Promise<unknown> =>
+      place(alice, hers, { ...terms("sell", 9, 1), ...changes });
+    await refused(other({ expiry: 1n }), "OrderExpired");
+    await refused(other({ quantity: 2 ** 31 }), "Matching.BadQuantity");
+    await refused(other({ limitPrice: CENTRE + 1n }), "Matching.OffTick");
+    await refused(other({ limitPrice: CENTRE * 2n }), "Matching.OffLimits");
+    await refused(other({ quantity: 1_000 }), "TicketBelowMargin");
   });
 
   test("partial fills, replacements and immediate orders settle on chain as the operator sees them [FIL-5, MAT-8, FIL-16]", async () => {

@@ -43,7 +43,11 @@ let nextClientId = 1n;
 function newDay(log: LogEntry[] = [], market = MARKET): TradingDay {
   const unlisted = Array.from({ length: 7 }, () => ({ ...MARKET, listed: false }));
   const times = { epoch: 1, openedAt: OPENS, closingTime: CLOSES };
-  return new TradingDay(times, [market, ...unlisted], new ExchangeLog({ nextSeq: 1, head: ZERO_HASH }, (entry) => log.push(entry)));
+  return new TradingDay(
+    times,
+    [market, ...unlisted],
+    new ExchangeLog({ nextSeq: 1, head: ZERO_HASH }, (entry) => log.push(entry)),
+  );
 }
 
 function addTicket(day: TradingDay, number: number, cash: bigint, more: Partial<TicketView> = {}, position = 0n): Hex {
