@@ -1,16 +1,11 @@
 /** The part of WebAssembly that the project uses: Node's own types leave it to the browser's library. */
 declare namespace WebAssembly {
   class Module {
-    constructor(code: Uint8Array);
     private readonly compiled: unknown;
   }
   class Instance {
     constructor(module: Module, imports: Record<string, Record<string, (...values: number[]) => void>>);
     readonly exports: Readonly<Record<string, unknown>>;
-  }
-  class Memory {
-    private constructor();
-    readonly buffer: ArrayBuffer;
   }
   function compile(code: Uint8Array): Promise<Module>;
 }

@@ -88,7 +88,7 @@ const anyInstructions: fc.Arbitrary<Instructions> = fc.record({
 });
 
 describe("keccak-256", () => {
-  test("the assembled hash agrees with an independent one at every length around its blocks [ORD-1]", () => {
+  test("the hash agrees with an independent one at every length around its blocks [ORD-1]", () => {
     for (let length = 0; length <= 700; length++) {
       const bytes = Uint8Array.from({ length }, (_, i) => (i * 31 + length) & 0xff);
       assert.deepEqual(keccak256(bytes), keccak_256(bytes), `${length} bytes`);
@@ -96,7 +96,7 @@ describe("keccak-256", () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 5000 }), (bytes) => assert.deepEqual(keccak256(bytes), keccak_256(bytes))),
     );
-    const most = new Uint8Array(65_536 - 256 - 136).fill(0xa5);
+    const most = new Uint8Array(65_536).fill(0xa5);
     assert.deepEqual(keccak256(most), keccak_256(most));
     assert.throws(() => keccak256(new Uint8Array(most.length + 1)), TooLongToHash);
   });
