@@ -289,42 +289,50 @@ class RandomFlow {
   }
 }
 
-/** Operations per second of one run. */
-function rate(contestant: Contestant, workload: Workload): number {
-  let seconds = 0;
-  let operations = -1;
-  for (const part of workload) {
-    const took = contestant.play(part);
-    if (operations >= 0) seconds += took;
-    operations = operations < 0 ? 0 : operations + part.length;
-  }
-  return operations / seconds;
-}
-
-/** How often a workload is run: first to warm up, then for the median. */
+/** How often a workload is run: first to warm up, then measured. The clock is coarse, so short ones count together. */
 interface Runs {
   readonly warmUp: number;
   readonly measured: number;
+  readonly together?: number;
 }
 const SHORT_RUNS: Runs = { warmUp: 5, measured: 7 };
 const LONG_RUNS: Runs = { warmUp: 0, measured: 3 };
 const PEER_RUNS: Runs = { warmUp: 1, measured: 3 };
 const NAIVE_RUNS: Runs = { warmUp: 0, measured: 1 };
-const RECORDED_RUNS: Runs = { warmUp: 40, measured: 21 };
+const RECORDED_RUNS: Runs = { warmUp: 40, measured: 70, together: 10 };
 
-/** The median of the measured runs, each with a book of its own, and what the last one holds. */
+/** One run on a book of its own: what was timed, and what the book holds at the end. */
+function run(contestant: Contestant, workload: Workload) {
+  let seconds = 0;
+  let operations = 0;
+  let isTimed = false;
+  for (const part of workload) {
+    const took = contestant.play(part);
+    if (isTimed) {
+      seconds += took;
+      operations += part.length;
+    }
+    isTimed = true;
+  }
+  return { seconds, operations, levels: contestant.levels() };
+}
+
+/** The median of the measured rates, in operations per second, and what the last book holds. */
 function medianRate(create: () => Contestant, workload: () => Workload, runs: Runs, progress: Progress) {
-  const rates: number[] = [];
-  let levels = "";
-  for (let run = 0; run < runs.warmUp + runs.measured; run++) {
-    const contestant = create();
-    const perSecond = rate(contestant, workload());
-    if (run >= runs.warmUp) rates.push(perSecond);
-    levels = contestant.levels();
+  const { warmUp, measured, together = 1 } = runs;
+  const results = Array.from({ length: warmUp + measured }, () => {
+    const result = run(create(), workload());
     progress.step();
+    return result;
+  });
+  const rates: number[] = [];
+  for (let from = warmUp; from < results.length; from += together) {
+    const group = results.slice(from, from + together);
+    const seconds = group.reduce((sum, result) => sum + result.seconds, 0);
+    rates.push(group.reduce((sum, result) => sum + result.operations, 0) / seconds);
   }
   rates.sort((a, b) => a - b);
-  return { rate: Math.round(rates[Math.floor(rates.length / 2)] ?? 0), levels };
+  return { rate: Math.round(rates[Math.floor(rates.length / 2)] ?? 0), levels: results.at(-1)?.levels };
 }
 
 /** Operations per second of each on the same operations. */
@@ -395,7 +403,7 @@ function compareOn(workload: Workload, progress: Progress): Comparison {
 function report({ machine, opsPerSecond, longToShort, recorded, ...rest }: Figures): void {
   console.log(`${machine}
 The engine alone in one thread; operations per second of the thread's time,
-medians of ${SHORT_RUNS.measured} runs (long flow and peer: ${LONG_RUNS.measured}; recording: ${RECORDED_RUNS.measured}) after others to warm up.
+medians of ${SHORT_RUNS.measured} runs (long flow and peer: ${LONG_RUNS.measured}; recording: 7 of 10) after others to warm up.
 Random flow: ${grouped(RESTING)} orders rest at the start and about as many stay; 85 %
 new orders near the touch and cancels, 10 % replacements, 5 % take what rests.
 The peer is nodejs-order-book. It and the naive book of the tests get the same

@@ -75,8 +75,8 @@ async function match(files: MatchOptions): Promise<MatchCounts> {
     return counts;
   } catch (error) {
     output.discard();
-    if (error instanceof HedgerowError || !(error instanceof Error)) throw error;
-    throw new BadMatchFile(files.fills, `cannot write the fills: ${error.message}`);
+    if (error instanceof HedgerowError || !isSystemError(error)) throw error;
+    throw new BadMatchFile(files.fills, `cannot write the fills: ${reasonOf(error)}`);
   }
 }
 
@@ -139,6 +139,15 @@ function inFile(file: string, error: unknown): unknown {
   return error instanceof MatchingError ? new BadMatchFile(file, error.message) : error;
 }
 
+/** Whether the system refused something: a full disk, a closed pipe. */
+function isSystemError(error: unknown): boolean {
+  return error instanceof Error && "syscall" in error;
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
 /** Refuses files that would be read and written at once, and standard input for two. */
 function checkInputs({ commands, fills, book }: MatchOptions): void {
   if (commands === "-" && book === "-") throw new BadMatchFile("-", "standard input is one file: name another");
@@ -153,7 +162,12 @@ function checkInputs({ commands, fills, book }: MatchOptions): void {
 }
 
 function statOf(file: string): BigIntStats | undefined {
-  return file === "-" ? undefined : statSync(file, { throwIfNoEntry: false, bigint: true });
+  if (file === "-") return undefined;
+  try {
+    return statSync(file, { throwIfNoEntry: false, bigint: true });
+  } catch (error) {
+    throw new BadMatchFile(file, reasonOf(error));
+  }
 }
 
 /** Opens a file to be read from its start. What fails, fails at the reader. */
@@ -214,7 +228,7 @@ async function openOutput(file: string): Promise<Output> {
   try {
     await once(stream, "open");
   } catch (error) {
-    throw new BadMatchFile(file, `cannot write the fills: ${error instanceof Error ? error.message : String(error)}`);
+    throw new BadMatchFile(file, `cannot write the fills: ${reasonOf(error)}`);
   }
   const keep = (): void => {
     if (isFile) renameSync(written, target);
