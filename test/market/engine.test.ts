@@ -1,28 +1,11 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { apply, type Book, createBook } from "../../src/market/engine.ts";
+import { apply, createBook } from "../../src/market/engine.ts";
 import { BadSequence } from "../../src/market/errors.ts";
 import { MAX_QUANTITY, OPEN_TERMS } from "../../src/market/terms.ts";
-import { type Command, type Entry, orderIdOf } from "../../src/market/types.ts";
+import { type Command, orderIdOf } from "../../src/market/types.ts";
 import { bestAsk, bestBid, depth, openOrder, openOrders, stateHash, trades } from "../../src/market/views.ts";
-import { cancelOf, limit, replacement, STRICT_TERMS } from "../support/orders.ts";
-
-/** A book after commands numbered from 0, and all their entries. */
-function run(commands: readonly Command[], terms = OPEN_TERMS): { readonly book: Book; readonly entries: Entry[] } {
-  const book = createBook(terms);
-  return { book, entries: commands.flatMap((command, seq) => [...apply(book, seq, command)]) };
-}
-
-/** Trades as `maker quantity @ price`. */
-function fills(entries: readonly Entry[]): readonly string[] {
-  return trades(entries).map(({ maker, quantity, priceTicks }) => `${maker} ${quantity} @ ${priceTicks}`);
-}
-
-/** Code of the last command's rejection; undefined if it was not rejected. */
-function lastCode({ entries }: { readonly entries: readonly Entry[] }): string | undefined {
-  const last = entries.at(-1);
-  return last?.kind === "rejected" ? last.error.code : undefined;
-}
+import { cancelOf, fills, lastCode, limit, replacement, run, STRICT_TERMS } from "../support/orders.ts";
 
 /** Applies one more command, which must be rejected with `code` and change nothing but the command number. */
 function assertRefused(before: readonly Command[], command: Command, code: string, terms = STRICT_TERMS): void {
