@@ -52,7 +52,7 @@ const continuous = (limitPrice: bigint, over: Partial<Fill> = {}): Promise<Batch
 
 const send = ({ orders, fills }: Batch): Promise<unknown> => desk.batch([], orders, fills);
 
-test("nothing trades before the auction, in its own second least of all by the clock's leave [EPO-12, FIL-7]", async () => {
+test("nothing trades before the auction [EPO-12, FIL-7]", async () => {
   for (const execTime of [openedAt, await x.now()]) {
     const early = await plain({}, {}, { execTime, price: SELL });
     await desk.refuses(() => send(early), "ExecTimeOutOfRange", { earliest: auctionTime });
@@ -327,7 +327,7 @@ test("a negative auction price lies between negative limits [FIL-17]", async () 
 });
 
 test("the auction counts in its minute, and so in tier 2 but never in tier 1 [FIL-15, SET-7]", async () => {
-  const quantity = Number(minimumVolume);
+  const quantity = minimumVolume;
   const enough = { quantity };
   await desk.rollback(async () => {
     await toAuction();
