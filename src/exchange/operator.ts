@@ -9,6 +9,7 @@ import {
   readDayState,
   type RestingQuote,
   type Sender,
+  type SendOptions,
   type SignedOrder,
 } from "../chain/clearingHouse.ts";
 import type { ClearingTerms } from "../chain/deploy.ts";
@@ -108,6 +109,12 @@ export type OperatorParts = {
   readonly bounds?: Partial<Bounds>;
   /** Halts markets whose books are locked at a limit; never by default. */
   readonly limitLock?: LimitLock;
+  /** Whether the chain answers; by default, whether it last did. */
+  readonly isChainReachable?: () => boolean;
+  /** How batches and the close are sent. */
+  readonly sending?: Omit<SendOptions, "onSend">;
+  /** Called once when the exchange stops because it could not keep what it would promise. */
+  readonly onStop?: (error: ExchangeStopped) => void;
   /** Gets every log entry in order, once it is durable. */
   readonly onEntry?: (entry: LogEntry) => void;
   /** Gets every loss, also those of a batch's answer. */
@@ -260,11 +267,15 @@ export class Operator implements ExchangeService {
   readonly #published = new PublishedBooks();
   readonly #onEntry: (entry: LogEntry) => void;
   readonly #onLoss: (loss: Loss) => void;
+  readonly #onStop: (error: ExchangeStopped) => void;
+  readonly #sending: SendOptions;
+  readonly #isChainReachable: () => boolean;
   readonly #listeners = new Set<(event: ExchangeEvent) => void>();
   readonly #syncing = serial();
   #stopped: ExchangeStopped | undefined;
   #snapshotAt: number;
-  #chainReachable = true;
+  #chainAnswered = true;
+  #reorganisationsSeen: number;
 
   private constructor(parts: OperatorParts, terms: ClearingTerms, machine: Sequencer, store: CommandStore) {
     this.#state = parts.state;
@@ -280,14 +291,19 @@ export class Operator implements ExchangeService {
     this.#limitLock = parts.limitLock;
     this.#onEntry = parts.onEntry ?? (() => undefined);
     this.#onLoss = parts.onLoss ?? (() => undefined);
+    this.#onStop = parts.onStop ?? (() => undefined);
+    this.#sending = parts.sending ?? {};
+    this.#isChainReachable = parts.isChainReachable ?? (() => this.#chainAnswered);
     this.#machine = machine;
     this.#snapshotAt = machine.number + this.#bounds.snapshotEvery;
     this.#published.load(machine.day, machine.nextSeq - 1);
+    this.#reorganisationsSeen = parts.state.reorganisations;
     this.#posting = new Posting({
       state: parts.state,
       sender: parts.sender,
       verifier: parts.verifier,
       limits: parts.limits ?? BATCH_LIMITS,
+      sending: this.#sending,
       machine: () => this.#machine,
       execute: (command) => this.#executeOwn(command, this.#machine.time),
       durable: () => this.#store.durable(),
@@ -399,7 +415,7 @@ export class Operator implements ExchangeService {
   health(): ServiceHealth {
     const { day, queue, nextSeq } = this.#machine;
     return {
-      chainReachable: this.#chainReachable,
+      chainReachable: this.#isChainReachable(),
       unsettledFills: day.unsettled.length,
       queuedTransitions: queue.length,
       openOrders: day.liveCount,
@@ -576,18 +592,38 @@ export class Operator implements ExchangeService {
 
   // ---------------------------------------------------------------- what goes on chain
 
+  /** Transitions and executions that wait for a batch. */
+  get waiting(): number {
+    return this.#machine.queue.length + this.#machine.day.unsettled.length + (this.#machine.sent === undefined ? 0 : 1);
+  }
+
+  /** Whether blocks were taken back since a batch was last posted: then some may have to be posted again. */
+  get hasLostBatches(): boolean {
+    return this.#state.reorganisations !== this.#reorganisationsSeen;
+  }
+
+  /** Whether the day can be closed, and is not yet. */
+  get isDayOver(): boolean {
+    const { day, phase, time } = this.#machine;
+    return phase === "trading" && day.times.epoch > 0 && time > day.times.closingTime;
+  }
+
   /** Does what has fallen due: expiries, silent traders, sessions. */
   async tick(): Promise<void> {
     const time = await this.#now();
-    if (this.#stopped === undefined && this.#machine.day.isDue(time)) this.#executeOwn({ kind: "tick" }, time);
+    const { day } = this.#machine;
+    // At closing time somebody has to notice, even if nothing is due.
+    if (this.#stopped === undefined && (day.isDue(time) || time > day.times.closingTime)) {
+      this.#executeOwn({ kind: "tick" }, time);
+    }
   }
 
   /** Reads what is new on chain and follows the epochs. Throws ChainUnavailable. */
   sync(): Promise<void> {
     return this.#syncing(async () => {
-      this.#chainReachable = false;
+      this.#chainAnswered = false;
       await this.#state.sync();
-      this.#chainReachable = true;
+      this.#chainAnswered = true;
       const { epoch, phase } = this.#state;
       const machine = this.#machine;
       // A batch under way belongs to the old phase: first see what became of it.
@@ -610,7 +646,9 @@ export class Operator implements ExchangeService {
 
   /** Posts the next batch of what waits; undefined if nothing does. See Posting.post for what it reports and throws. */
   async postBatch(): Promise<PostedBatch | undefined> {
+    const { reorganisations } = this.#state;
     const posted = await this.#posting.post();
+    this.#reorganisationsSeen = reorganisations;
     if (posted === undefined) return undefined;
     const { batchNumber, receipt, applied, fills } = posted;
     const transactionHash = receipt?.transactionHash;
@@ -706,8 +744,10 @@ export class Operator implements ExchangeService {
 
   /** From now on nothing is taken: what was lost here could not be kept. */
   #stop(error: unknown): ExchangeStopped {
-    const reason = error instanceof Error ? error.message : String(error);
-    return (this.#stopped ??= error instanceof ExchangeStopped ? error : new ExchangeStopped(reason));
+    if (this.#stopped !== undefined) return this.#stopped;
+    this.#stopped = new ExchangeStopped(error instanceof Error ? error.message : String(error));
+    this.#onStop(this.#stopped);
+    return this.#stopped;
   }
 
   /** Runs a trader's command about one order, and answers with what became of that order. */
@@ -728,11 +768,15 @@ export class Operator implements ExchangeService {
   async #close(quotes: readonly RestingQuote[]): Promise<Omit<ClosedDay, "batches">> {
     const { chain } = this.#state;
     try {
-      return { quotes, quotesRefused: undefined, receipt: await closeEpoch(chain, this.#sender, quotes) };
+      return {
+        quotes,
+        quotesRefused: undefined,
+        receipt: await closeEpoch(chain, this.#sender, quotes, this.#sending),
+      };
     } catch (error) {
       const refused = error instanceof ContractRefused || error instanceof CallImpossible;
       if (!refused || quotes.length === 0) throw error;
-      return { quotes: [], quotesRefused: error, receipt: await closeEpoch(chain, this.#sender) };
+      return { quotes: [], quotesRefused: error, receipt: await closeEpoch(chain, this.#sender, [], this.#sending) };
     }
   }
 

@@ -7,6 +7,7 @@ import {
   type ProvenTransition,
   readDayState,
   type Sender,
+  type SendOptions,
   SKIP_REASONS,
   submitBatch,
 } from "../chain/clearingHouse.ts";
@@ -79,6 +80,7 @@ export type PostingParts = {
   readonly sender: Sender;
   readonly verifier: ProofCheck;
   readonly limits: BatchLimits;
+  readonly sending?: SendOptions;
   readonly machine: () => Sequencer;
   /** Applies a command now, and tells what was lost by it. */
   readonly execute: (command: Command) => readonly Loss[];
@@ -166,7 +168,7 @@ export class Posting {
       if (nextBatchNumber >= machine().nextBatchNumber) return;
       const lost = machine().posted.find(({ batchNumber }) => batchNumber === nextBatchNumber);
       if (lost === undefined) throw new BatchesLost(nextBatchNumber, machine().posted[0]?.batchNumber ?? 0);
-      await submitBatch(state.chain, sender, lost);
+      await submitBatch(state.chain, sender, lost, this.#parts.sending);
       await sync();
     }
   }
@@ -176,9 +178,10 @@ export class Posting {
     const { state, sender, execute } = this.#parts;
     let handedOver = false;
     try {
-      return await submitBatch(state.chain, sender, batch, () => {
+      const onSend = (): void => {
         handedOver = true;
-      });
+      };
+      return await submitBatch(state.chain, sender, batch, { ...this.#parts.sending, onSend });
     } catch (error) {
       if (error instanceof ContractRefused && error.code === "WrongBatchNumber") {
         await this.#assertOurs(batch);

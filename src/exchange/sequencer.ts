@@ -190,7 +190,8 @@ export class Sequencer {
       if (!(error instanceof HedgerowError)) throw error;
       refusal = error;
     }
-    const changed = refusal === undefined || due.length + this.#happenings.length > 0;
+    const happened = due.length + this.#happenings.length > 0;
+    const changed = happened || (refusal === undefined && command.kind !== "tick");
     if (changed) this.#number = number;
     return {
       number: changed ? number : undefined,
