@@ -290,7 +290,9 @@ function cellsOf(number: number, record: string): readonly string[] {
   if (text === "") return [];
   if (!text.includes('"')) return text.split(",");
   try {
-    const [cells] = z.tuple([z.array(z.string())]).parse(parse(text, { bom: true, relax_column_count: true }));
+    const [cells] = z
+      .tuple([z.array(z.string())])
+      .parse(parse(text, { bom: true, record_delimiter: "\n", relax_column_count: true }));
     return cells;
   } catch (error) {
     if (error instanceof CsvError) throw new MalformedFlow(number, "(line)", error.code, error.message);
