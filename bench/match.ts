@@ -447,8 +447,8 @@ function plotOf({ machine, opsPerSecond, peerOpsPerSecond, naiveOpsPerSecond, re
   ];
   if (recorded !== undefined) {
     bars.push(
-      { name: "Hedgerow, recorded day", value: recorded.opsPerSecond },
-      { name: "nodejs-order-book, recorded day", value: recorded.peerOpsPerSecond },
+      { name: "Hedgerow, recording", value: recorded.opsPerSecond },
+      { name: "nodejs-order-book, recording", value: recorded.peerOpsPerSecond },
     );
   }
   const y = { label: "operations per second (logarithmic)", scale: "log" } as const;
