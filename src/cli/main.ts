@@ -1,4 +1,5 @@
 import { Command } from "commander";
+import type { ExchangeCommandOptions } from "./exchange.ts";
 import type { MatchOptions } from "./match.ts";
 import manifest from "../../package.json" with { type: "json" };
 
@@ -63,6 +64,32 @@ program
   .action(async (options: MatchOptions) => {
     const { runMatch } = await import("./match.ts");
     await runMatch(options);
+  });
+
+program
+  .command("exchange")
+  .description("run an exchange: take orders over the network, match them, and post batches on chain")
+  .requiredOption("--chain <url>", "node of the chain")
+  .requiredOption("--clearing-house <address>", "contract of the clearing house")
+  .requiredOption("--journal <directory>", "where the exchange keeps what it has taken; made if it is not there")
+  .requiredOption("--key <file>", "operator's key in hex, or a keystore; readable by its owner only")
+  .option("--password-file <file>", "password of the keystore")
+  .option("--host <address>", "address to listen on", "127.0.0.1")
+  .option("--port <number>", "port to listen on; 0: any that is free", "7700")
+  .option("--chain-id <number>", "refuse a node of another chain")
+  .option("--from-block <number>", "block of the deployment", "0")
+  .option("--batch-size <number>", "post a batch when so many fills and transitions wait", "100")
+  .option("--batch-ms <number>", "or when the first has waited so long", "2000")
+  .option("--halt-after <seconds>", "halt a market that is locked at a price limit for so long")
+  .option("--halt-for <seconds>", "length of such a halt")
+  .option("--log-level <level>", "debug, info, warn, error or silent", "info")
+  .addHelpText(
+    "after",
+    "\nThe log goes to standard error as JSON lines; /healthz, /readyz and /metrics answer on the port.",
+  )
+  .action(async (options: ExchangeCommandOptions) => {
+    const { serveExchange } = await import("./exchange.ts");
+    await serveExchange(options);
   });
 
 if (process.argv.length <= 2) program.help();

@@ -640,14 +640,17 @@ export class TradingDay {
     }
   }
 
-  /** All markets trade at one price each, and are open afterwards. */
+  /**
+   * All markets trade at one price each, and are open afterwards. What trades at the auction's second is judged by the
+   * auction's rules on chain, so continuous trading, and the stops that the auction reached, begin a second later.
+   */
   #holdAuction(time: bigint): void {
-    for (const [slot, book] of this.#books) {
-      if (book.session !== "pre-open") continue;
-      const referenceTicks = Number(this.market(slot).centre / this.market(slot).tick);
-      this.#run(slot, { kind: "uncross", referenceTicks }, time, "auction");
-      this.#turnTo(slot, "open", time);
+    const waiting = [...this.#books.keys()].filter((slot) => this.session(slot) === "pre-open");
+    for (const slot of waiting) {
+      const { centre, tick } = this.market(slot);
+      this.#run(slot, { kind: "uncross", referenceTicks: Number(floorDiv(centre, tick)) }, time, "auction");
     }
+    for (const slot of waiting) this.#turnTo(slot, "open", time + 1n);
   }
 
   #turnTo(slot: number, session: Session, time: bigint): void {

@@ -119,7 +119,10 @@ async function exchangeOn(url: string, stop: () => Promise<void>, options: Excha
       await testClient.increaseTime({ seconds });
       await testClient.mine({ blocks: 1 });
     },
-    mine: (blocks) => testClient.mine({ blocks }),
+    mine: async (blocks) => {
+      // One at a time: mined at once, the blocks in between do not name their parents.
+      for (let i = 0; i < blocks; i++) await testClient.mine({ blocks: 1 });
+    },
     fundedSender: async (tokens) => {
       const privateKey = generatePrivateKey();
       const sender = senderOf(url, chain.chainId, privateKey, nonces);

@@ -1,0 +1,99 @@
+import { readFileSync, statSync } from "node:fs";
+import { Wallet } from "ethers";
+import { isAddress, isHex } from "viem";
+import { pino } from "pino";
+import { z } from "zod";
+import { publicClientOf } from "../chain/clearingHouse.ts";
+import { runExchange } from "../exchange/runExchange.ts";
+import { HedgerowError } from "../protocol/errors.ts";
+import type { Hex } from "../protocol/keys.ts";
+
+/** An option of the command line is not what it should be. */
+export class BadOption extends HedgerowError {
+  constructor(option: string, value: string, rule: string) {
+    super("BadOption", `--${option} is "${value}": ${rule}`, { option, value });
+  }
+}
+
+/** A file with a secret can be read by others. */
+export class FileTooOpen extends HedgerowError {
+  constructor(file: string) {
+    super("FileTooOpen", `${file} holds a secret, but others may read it: chmod 600 ${file}`, { file });
+  }
+}
+
+const whole = (lowest: number) => z.coerce.number<string>().int(`give a whole number`).min(lowest);
+const optionsSchema = z.object({
+  chain: z.url("give the URL of a node, as http://127.0.0.1:8545"),
+  clearingHouse: z.custom<Hex>((value) => typeof value === "string" && isAddress(value), "give the contract's address"),
+  journal: z.string().min(1, "give a directory"),
+  key: z.string().min(1, "give a file"),
+  passwordFile: z.string().optional(),
+  host: z.string().min(1, "give an address of this machine"),
+  port: whole(0).max(65_535, "give a port from 0 to 65535"),
+  chainId: whole(1).optional(),
+  fromBlock: whole(0),
+  batchSize: whole(1),
+  batchMs: whole(1),
+  haltAfter: whole(1).optional(),
+  haltFor: whole(1).optional(),
+  logLevel: z.enum(["debug", "info", "warn", "error", "silent"]),
+});
+
+/** As commander gives them. */
+export type ExchangeCommandOptions = Readonly<Record<string, string | undefined>>;
+
+/** Runs an exchange until it is told to end. Its first line on standard output is its address, as JSON. */
+export async function serveExchange(given: ExchangeCommandOptions): Promise<void> {
+  const options = parsed(given);
+  const { haltAfter, haltFor } = options;
+  const logger = pino({ level: options.logLevel, base: null }, pino.destination({ dest: 2, sync: false }));
+  const exchange = await runExchange({
+    chainUrl: options.chain,
+    chainId: options.chainId ?? (await publicClientOf(options.chain, 0).getChainId()),
+    clearingHouse: options.clearingHouse,
+    fromBlock: BigInt(options.fromBlock),
+    operatorKey: readKey(options.key, options.passwordFile),
+    directory: options.journal,
+    host: options.host,
+    port: options.port,
+    logger,
+    batches: { size: options.batchSize, intervalMs: options.batchMs },
+    ...(haltAfter !== undefined && haltFor !== undefined && { limitLock: { after: haltAfter, pause: haltFor } }),
+  });
+  console.log(JSON.stringify({ url: exchange.url, operator: exchange.operator.operator }));
+  const end = (): void => void exchange.close();
+  process.once("SIGINT", end).once("SIGTERM", end);
+  try {
+    await exchange.done;
+  } catch (error) {
+    logger.fatal({ message: error instanceof Error ? error.message : String(error) }, "exchange ended");
+    process.exitCode = 1;
+    await exchange.close();
+  } finally {
+    process.off("SIGINT", end).off("SIGTERM", end);
+  }
+}
+
+function parsed(given: ExchangeCommandOptions): z.infer<typeof optionsSchema> {
+  const result = optionsSchema.safeParse(given);
+  if (result.success) return result.data;
+  const [issue] = result.error.issues;
+  const name = String(issue?.path[0] ?? "");
+  const option = name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+  throw new BadOption(option, given[name] ?? "", issue?.message ?? "not understood");
+}
+
+/** The operator's key from a file that only its owner may read: 32 bytes of hex, or a keystore with a password. */
+function readKey(file: string, passwordFile: string | undefined): Hex {
+  const text = readSecret(file);
+  const key =
+    passwordFile === undefined ? text : Wallet.fromEncryptedJsonSync(text, readSecret(passwordFile)).privateKey;
+  if (!isHex(key) || key.length !== 66) throw new BadOption("key", file, "the file holds no key of 32 bytes in hex");
+  return key;
+}
+
+function readSecret(file: string): string {
+  if ((statSync(file).mode & 0o077) !== 0) throw new FileTooOpen(file);
+  return readFileSync(file, "utf8").trim();
+}
