@@ -4,7 +4,10 @@ import type { Socket } from "node:net";
 import { z } from "zod";
 
 const requestSchema = z.object({ id: z.unknown(), method: z.string(), params: z.array(z.unknown()).default([]) });
-const answerSchema = z.object({ result: z.unknown(), error: z.object({ message: z.string() }).optional() });
+const answerSchema = z.looseObject({
+  result: z.unknown().optional(),
+  error: z.looseObject({ message: z.string() }).optional(),
+});
 
 type RpcRequest = z.infer<typeof requestSchema>;
 
@@ -54,7 +57,7 @@ export async function startFlakyNode(url: string): Promise<FlakyNode> {
   const forward = async (request: RpcRequest): Promise<z.infer<typeof answerSchema>> => {
     const body = JSON.stringify({ ...request, jsonrpc: "2.0" });
     const response = await fetch(upstream, { method: "POST", headers: { "content-type": "application/json" }, body });
-    return answerSchema.loose().parse(await response.json());
+    return answerSchema.parse(await response.json());
   };
 
   const ask = async (method: string, ...params: readonly unknown[]): Promise<unknown> => {
