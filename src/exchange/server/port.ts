@@ -183,14 +183,17 @@ function peek(socket: Socket, patienceMs: number, done: (isHttp2: boolean) => vo
   const timer = setTimeout(() => socket.destroy(), patienceMs);
   timer.unref();
   socket.once("close", () => clearTimeout(timer));
+  let seen = Buffer.alloc(0);
   const look = (): void => {
     const chunk: unknown = socket.read();
     if (!Buffer.isBuffer(chunk)) return;
-    socket.unshift(chunk);
-    const length = Math.min(chunk.length, PREFACE_BYTES);
-    const matches = chunk.subarray(0, length).equals(PREFACE.subarray(0, length));
+    seen = Buffer.concat([seen, chunk]);
+    const length = Math.min(seen.length, PREFACE_BYTES);
+    const matches = seen.subarray(0, length).equals(PREFACE.subarray(0, length));
     if (matches && length < PREFACE_BYTES) return;
+    // Given back only now, with nobody listening: whoever puts bytes back while he listens hears of them at once.
     socket.off("readable", look);
+    socket.unshift(seen);
     clearTimeout(timer);
     done(matches);
   };
