@@ -14,7 +14,7 @@ export type ClockOptions = {
   readonly timeoutMs?: number;
 };
 
-/** The time of a chain, and whether somebody still answers for it (spec CHN-12, CHN-13). */
+/** The time of a chain, and whether somebody still answers for it (spec CHN-13, CHN-14). */
 export type ChainClock = {
   /** Unix seconds: the newest block's time, and the whole seconds since it was first seen. Never falls. */
   now(): bigint;

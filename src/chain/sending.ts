@@ -93,7 +93,7 @@ type Attempt = {
 /**
  * Sends a call and waits until it is mined. A nonce that was not used is used by the next call. What may have landed is
  * sent again under its own nonce only, so that it cannot count twice. Throws ContractRefused, CallImpossible or
- * FeeAboveLimit (it did not land), ChainUnavailable or WaitEnded (it may land if `onSend` was called) (spec CHN-6..11).
+ * FeeAboveLimit (it did not land), ChainUnavailable or WaitEnded (it may land if `onSend` was called) (spec CHN-7..12).
  */
 export async function sendCall(
   client: Client,
