@@ -74,6 +74,49 @@ export function toJson(value: unknown): string {
   return JSON.stringify(value, (_, item: unknown) => (typeof item === "bigint" ? `${item}n` : item));
 }
 
+/**
+ * The JSON of large plain data in pieces, none of which takes long: long lists are cut. The data must not change
+ * meanwhile.
+ */
+export function* jsonPieces(value: unknown): Generator<string> {
+  if (Array.isArray(value) && value.length > 0) {
+    let separator = "[";
+    for (let i = 0; i < value.length; i += PIECE) {
+      const part: readonly unknown[] = value.slice(i, i + PIECE);
+      if (value.length > PIECE || !part.some(isLarge)) {
+        yield separator + toJson(part).slice(1, -1);
+        separator = ",";
+        continue;
+      }
+      for (const item of part) {
+        yield separator;
+        yield* jsonPieces(item);
+        separator = ",";
+      }
+    }
+    yield "]";
+  } else if (isLarge(value)) {
+    let separator = "{";
+    for (const [key, item] of Object.entries(value)) {
+      if (item === undefined) continue;
+      yield `${separator}${JSON.stringify(key)}:`;
+      yield* jsonPieces(item);
+      separator = ",";
+    }
+    yield separator === "{" ? "{}" : "}";
+  } else {
+    yield value === undefined ? "null" : toJson(value);
+  }
+}
+
+/** Items of a list that are written at once. */
+const PIECE = 200;
+
+/** Whether something in it may be a long list: an object, but not one of plain values only. */
+function isLarge(value: unknown): value is object {
+  return typeof value === "object" && value !== null && Object.values(value).some((item) => typeof item === "object");
+}
+
 /** Plain data from the JSON of `toJson`. Throws RecordUnreadable. */
 export function fromJson<T>(schema: z.ZodType<T>, json: string): T {
   try {

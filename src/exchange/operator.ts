@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import type { TransactionReceipt } from "viem";
 import { z } from "zod";
 import type { ChainState } from "../chain/chainState.ts";
@@ -47,6 +48,7 @@ import { blockClock, type TimeSource } from "./clock.ts";
 import {
   type Command,
   fromJson,
+  jsonPieces,
   type InheritedTicket,
   type TimedCommand,
   timedCommandSchema,
@@ -133,7 +135,10 @@ export type Bounds = {
   readonly snapshotEvery: number;
 };
 
-export const BOUNDS: Bounds = { unsettled: 20_000, queued: 2_000, undurable: 50_000, snapshotEvery: 20_000 };
+/** How long snapshots may hold up everything else at a time. */
+const LONGEST_TURN_MS = 2;
+
+export const BOUNDS: Bounds = { unsettled: 20_000, queued: 2_000, undurable: 50_000, snapshotEvery: 50_000 };
 
 /** A day that is closed. */
 export type ClosedDay = {
@@ -726,7 +731,7 @@ export class Operator implements ExchangeService {
       const archive = happenings.flatMap((happening) => (happening.kind === "ended" ? [archivedOrder(happening)] : []));
       const outcome = { head: this.#machine.logHead, answer: answerOf(timed.command, effects) };
       this.#store.append({ number: this.#machine.number, body: toJson(timed), outcome: toJson(outcome) }, archive);
-      if (this.#machine.number >= this.#snapshotAt) this.#takeSnapshot();
+      if (this.#machine.number >= this.#snapshotAt) this.#takeSnapshot().catch((error: unknown) => this.#stop(error));
       const signed = await this.#commits.release(receiptsOf(happenings));
       this.#publish(happenings, signed);
       return signed;
@@ -735,11 +740,20 @@ export class Operator implements ExchangeService {
     }
   }
 
-  #takeSnapshot(): void {
+  /** Keeps the state, so that a restart need not repeat all commands. It is written in pieces, between other work. */
+  async #takeSnapshot(): Promise<void> {
+    this.#snapshotAt = Infinity;
+    const { number } = this.#machine;
+    const parts: string[] = [];
+    let pausedAt = performance.now();
+    for (const part of jsonPieces(this.#machine.state())) {
+      parts.push(part);
+      if (performance.now() - pausedAt < LONGEST_TURN_MS) continue;
+      await setImmediate();
+      pausedAt = performance.now();
+    }
+    await this.#store.saveSnapshot(number, parts.join(""));
     this.#snapshotAt = this.#machine.number + this.#bounds.snapshotEvery;
-    this.#store.saveSnapshot(this.#machine.number, toJson(this.#machine.state())).catch((error: unknown) => {
-      this.#stop(error);
-    });
   }
 
   /** From now on nothing is taken: what was lost here could not be kept. */

@@ -6,12 +6,9 @@ import { floorDiv } from "../protocol/settlementPrice.ts";
 import type { Trade } from "../protocol/ticket.ts";
 import type { Instructions, Side } from "../protocol/order.ts";
 import type { Receipt } from "../protocol/receipt.ts";
-import { facingLadder, rowsIn } from "../market/book.ts";
 import { apply, type Book, createBook } from "../market/engine.ts";
 import { UnknownOrder } from "../market/errors.ts";
-import { reaches } from "../market/ladder.ts";
 import { type BookState, bookState, restoreBook } from "../market/state.ts";
-import { at, remainingAt } from "../market/orderTable.ts";
 import { fromTicks, toTicks, validateOrder } from "../market/terms.ts";
 import {
   type Command,
@@ -22,7 +19,7 @@ import {
   orderIdOf,
   type Session,
 } from "../market/types.ts";
-import { bestAsk, bestBid, depth, levelAtPrice } from "../market/views.ts";
+import { bestAsk, bestBid, countTrades, depth, levelAtPrice } from "../market/views.ts";
 import { Deadlines } from "./deadlines.ts";
 import { type Cause, type ExchangeLog, type LogEntry, receiptsOf, ZERO_HASH } from "./log.ts";
 import type { LevelChange, OrderEntry, OrderReport, OrderStatus, PublicTrade } from "./service.ts";
@@ -546,22 +543,12 @@ export class TradingDay {
 
   /** Throws TooManyMakers if an order would trade with more than MOST_MAKERS orders. */
   #assertFewMakers(slot: number, order: NewOrder): void {
-    const book = this.#book(slot);
-    const { orders } = book;
-    let makers = 0;
-    let left = order.quantity;
-    for (const row of rowsIn(orders, facingLadder(book, order.side))) {
-      if (left <= 0 || !reaches(order.side, order.priceTicks, at(orders.priceTicks, row))) return;
-      // An iceberg trades once for each part that it shows.
-      makers += Math.ceil(Math.min(left, remainingAt(orders, row)) / at(orders.display, row));
-      left -= remainingAt(orders, row);
-      if (makers > MOST_MAKERS) throw new TooManyMakers(order.orderId);
-    }
+    if (countTrades(this.#book(slot), order, MOST_MAKERS + 1) > MOST_MAKERS) throw new TooManyMakers(order.orderId);
   }
 
   // ---------------------------------------------------------------- the day as data
 
-  /** Everything about the day, as plain data: what `restoreDay` makes the same day of. */
+  /** Everything about the day, as plain data that does not change any more: `restore` makes the same day of it. */
   state(): DayState {
     const orders = new Map<SignedOrder, number>();
     const indexOf = (signed: SignedOrder): number => {
@@ -589,8 +576,8 @@ export class TradingDay {
       live,
       unsettled,
       books: [...this.#books].map(([slot, book]) => [slot, bookState(book)]),
-      locks: [...this.#locks],
-      trades: [...this.#trades],
+      locks: [...this.#locks].map(([slot, watch]) => [slot, { ...watch }]),
+      trades: [...this.#trades].map(([slot, trades]) => [slot, trades.slice(-TRADES_KEPT)]),
       volumes: [...this.#volumes],
     };
   }
