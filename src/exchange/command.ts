@@ -8,7 +8,7 @@ import type { TicketView } from "./ticketView.ts";
 import type { DayTimes } from "./tradingDay.ts";
 
 // Everything that changes the exchange. A command is applied at a time, and state, numbers and log follow from the
-// commands and their times alone: that is what makes the journal enough to rebuild them (spec JRN-1).
+// commands and their times alone: that is what makes the journal enough to rebuild them (spec JRN-11).
 
 /** A ticket that was open before the exchange knew it. */
 export type InheritedTicket = Pick<

@@ -70,7 +70,7 @@ const NO_DAY = { epoch: 0, openedAt: 0n, closingTime: 0n };
 
 /**
  * The exchange as a state machine: commands with their times go in, entries of the log come out. It does no input or
- * output and reads no clock, so the same commands always give the same state (spec JRN-1).
+ * output and reads no clock, so the same commands always give the same state (spec JRN-11).
  */
 export class Sequencer {
   #number = 0;
