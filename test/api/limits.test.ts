@@ -123,9 +123,9 @@ test("a reader of market data that stops reading is cut off, and memory stays bo
     quantity: 1,
     orders: 1,
   }));
-  let closed = false;
-  socket.once("close", () => (closed = true));
-  for (let seq = 11; seq < 4_000 && !closed; seq++) {
+  const state = { closed: false };
+  socket.once("close", () => (state.closed = true));
+  for (let seq = 11; seq < 4_000 && !state.closed; seq++) {
     service.publish({ kind: "book", slot: 2, seq, changes });
     await new Promise((resolve) => setImmediate(resolve));
   }
@@ -134,7 +134,7 @@ test("a reader of market data that stops reading is cut off, and memory stays bo
   assert.ok(memory() - before < 64e6, `memory grew by ${memory() - before} bytes`);
   await until("it is cut off", () => bench.log().includes("stream dropped"));
   socket.resume();
-  await until("it is closed", () => closed);
+  await until("it is closed", () => state.closed);
   assert.equal((await client.fetchEpoch()).epoch, 4);
 });
 
@@ -168,9 +168,9 @@ test("a sender that never reads its results is cut off, and memory stays bounded
     "content-type": "application/grpc+proto",
     te: "trailers",
   });
-  let closed = false;
+  const state = { closed: false };
   stream.on("error", () => undefined);
-  stream.on("close", () => (closed = true));
+  stream.on("close", () => (state.closed = true));
   stream.pause();
   const command = { body: { case: "create" as const, value: newOrderMessageOf(orderEntry()) } };
   const message = toBinary(
@@ -181,10 +181,10 @@ test("a sender that never reads its results is cut off, and memory stays bounded
   frame.writeUInt32BE(message.length, 1);
   frame.set(message, 5);
   const before = memory();
-  for (let i = 0; i < 200 && !closed; i++) {
+  for (let i = 0; i < 200 && !state.closed; i++) {
     if (!stream.write(frame)) await new Promise((resolve) => setTimeout(resolve, 2));
   }
-  await until("it is cut off", () => closed);
+  await until("it is cut off", () => state.closed);
   assert.ok(service.asked.length < 1_000, `${service.asked.length} commands were run`);
   assert.ok(memory() - before < 64e6);
   assert.ok(((await metrics.slowReaders.get()).values[0]?.value ?? 0) > 0);

@@ -100,6 +100,18 @@ test("plain JSON over HTTP/1.1 is enough for a call, an error and a stream [API-
   assert.equal(error.details[0]?.debug.code, "MalformedField");
 });
 
+test("a deadline that no timer can hold is as good as none [API-2]", async (t) => {
+  const { server } = await open(t);
+  for (const deadline of [{ "connect-timeout-ms": "9999999999" }, { "grpc-timeout": "99999999H" }]) {
+    const answer = await fetch(`${server.url}/hedgerow.exchange.v1.Exchange/FetchEpoch`, {
+      method: "POST",
+      headers: { "content-type": "application/json", ...deadline },
+      body: "{}",
+    });
+    assert.equal(answer.status, 200);
+  }
+});
+
 test("health, readiness and metrics are served beside the API [API-3]", async (t) => {
   const { server, client, service } = await open(t);
   await client.fetchEpoch();

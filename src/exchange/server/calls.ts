@@ -119,6 +119,8 @@ export function createCalls(limits: Limits, logger: Logger, metrics: Metrics) {
   async function* stream<M>(context: HandlerContext, messages: () => AsyncIterable<M>): AsyncGenerator<M> {
     const call = context.values.get(CALL);
     const method = context.method.name;
+    // Whoever is gone before it begins is never told about again.
+    if (context.signal.aborted) return;
     let open = true;
     const finish = (status: string): void => {
       if (!open) return;

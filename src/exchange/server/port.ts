@@ -54,7 +54,7 @@ export async function openPort(
   const http1 = createHttp1Server(
     {
       maxHeaderSize: limits.headerBytes,
-      headersTimeout: limits.headersMs,
+      headersTimeout: Math.min(limits.headersMs, limits.requestMs),
       requestTimeout: limits.requestMs,
       keepAliveTimeout: limits.idleMs,
       connectionsCheckingInterval: Math.max(50, Math.min(5_000, limits.headersMs / 2)),
@@ -152,6 +152,8 @@ export async function openPort(
     tcp.once("error", reject);
     tcp.listen(port, host, () => {
       tcp.off("error", reject);
+      // Such as no file descriptors left: the connection is lost, the port stays open.
+      tcp.on("error", (error) => logger.error({ reason: nameOf(error) }, "connection not accepted"));
       resolve();
     });
   });

@@ -50,7 +50,8 @@ export class WatchExpired extends HedgerowError {
 
 /** Rough size of an order with its receipt, bytes. */
 const ORDER_EVENT_BYTES = 1_024;
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
+/** What a timer can hold, milliseconds. */
+export const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /** Serves the schema's methods. */
 export function routes(router: ConnectRouter, parts: OrderEntryParts & { readonly data: MarketData }): void {

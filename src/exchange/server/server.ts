@@ -6,10 +6,9 @@ import { createMarketData } from "../marketData.ts";
 import type { ExchangeService } from "../service.ts";
 import { CALL, type Call, createCalls } from "./calls.ts";
 import { DEFAULT_LIMITS, type Limits, TicketBuckets } from "./limits.ts";
-import type { Metrics } from "./metrics.ts";
-import { createMetrics } from "./metrics.ts";
+import { createMetrics, type Metrics } from "./metrics.ts";
 import { openPort, type Request, type Response } from "./port.ts";
-import { routes } from "./routes.ts";
+import { LONGEST_TIMER_MS, routes } from "./routes.ts";
 import { redacted } from "./status.ts";
 
 /** What a server is started with. */
@@ -76,6 +75,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
       plain(path, request, response);
       return;
     }
+    forgetFarDeadline(request);
     const context = createContextValues().set(CALL, call);
     respond(path, request, response, async () =>
       universalResponseToNodeResponse(
@@ -160,6 +160,22 @@ export async function startServer(options: ServerOptions): Promise<Server> {
 
   const host = options.host.includes(":") ? `[${options.host}]` : options.host;
   return { port: port.port, url: `http://${host}:${port.port}`, close };
+}
+
+/** Milliseconds of the units of a gRPC deadline that can be too long for a timer. */
+const UNIT_MS: ReadonlyMap<string, number> = new Map([
+  ["H", 3_600_000],
+  ["M", 60_000],
+  ["S", 1_000],
+]);
+
+/** A deadline that no timer can hold is as good as none; a timer would make it one of a millisecond. */
+function forgetFarDeadline({ headers }: Request): void {
+  const grpc = headers["grpc-timeout"];
+  if (typeof grpc === "string" && parseInt(grpc) * (UNIT_MS.get(grpc.slice(-1)) ?? 0) > LONGEST_TIMER_MS) {
+    delete headers["grpc-timeout"];
+  }
+  if (Number(headers["connect-timeout-ms"]) > LONGEST_TIMER_MS) delete headers["connect-timeout-ms"];
 }
 
 function pathOf(url: string | undefined): string {
