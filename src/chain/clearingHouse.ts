@@ -259,10 +259,9 @@ export async function submitBatch(
   chain: Chain,
   operator: Sender,
   batch: Batch,
-  options: SendOptions | (() => void) = {},
+  options: SendOptions = {},
 ): Promise<TransactionReceipt> {
-  const sendOptions = typeof options === "function" ? { onSend: options } : options;
-  return transact(chain, operator, encodeBatch(batch), sendOptions);
+  return transact(chain, operator, encodeBatch(batch), options);
 }
 
 /** Asks what the contract would say to a batch now: nothing if it would pass. Throws what submitBatch throws. */

@@ -164,7 +164,9 @@ export class Posting {
   async #restore(): Promise<void> {
     const { state, sender, machine, sync } = this.#parts;
     for (;;) {
-      const { nextBatchNumber } = await readDayState(state.chain);
+      // A node that lags has lost nothing.
+      if (state.blocksBehind > 0n) return;
+      const { nextBatchNumber } = await readDayState(state.chain, state.newestBlock?.number);
       if (nextBatchNumber >= machine().nextBatchNumber) return;
       const lost = machine().posted.find(({ batchNumber }) => batchNumber === nextBatchNumber);
       if (lost === undefined) throw new BatchesLost(nextBatchNumber, machine().posted[0]?.batchNumber ?? 0);

@@ -17,6 +17,7 @@ import { INDEX_GAP } from "./journal.ts";
 /** The part of the chain that decides an account. */
 export type AccountChain = Pick<
   ChainState,
+  | "reorganisations"
   | "transitioned"
   | "credits"
   | "spentCredits"
@@ -71,6 +72,8 @@ export type AccountState = {
   readonly creditKeys: readonly Hex[];
   /** Fills of the chain that `tickets` already hold. */
   readonly fillsRead: number;
+  /** How often the chain had taken blocks back by then. */
+  readonly reorganisations: number;
 };
 
 /** Where a seat stands (spec SEA-5). */
@@ -102,13 +105,16 @@ export const INITIAL_STATE: AccountState = {
   creditIndex: 0n,
   creditKeys: [],
   fillsRead: 0,
+  reorganisations: 0,
 };
 
 /**
- * The account after everything that the chain shows, from `previous`, which must come from the same keys and an earlier
- * part of the same chain. Throws NoteNotRecognised.
+ * The account after everything that the chain shows, from `before`, which must come from the same keys and an earlier
+ * part of the same chain. Where blocks were taken back since, all is read anew. Throws NoteNotRecognised.
  */
-export function advance(keys: AccountKeys, chain: AccountChain, previous: AccountState = INITIAL_STATE): AccountState {
+export function advance(keys: AccountKeys, chain: AccountChain, before: AccountState = INITIAL_STATE): AccountState {
+  const { reorganisations } = chain;
+  const previous = reorganisations === before.reorganisations ? before : { ...INITIAL_STATE, reorganisations };
   const { live, closed, opened } = followNote(keys, chain, previous);
   const tickets = applyFills(chain, [...previous.tickets, ...opened], previous.fillsRead);
   return {
@@ -117,6 +123,7 @@ export function advance(keys: AccountKeys, chain: AccountChain, previous: Accoun
     tickets: tickets.filter(({ ticketId }) => !chain.closedTickets.has(ticketId)),
     ...ownCredits(keys, chain, previous),
     fillsRead: chain.fills.length,
+    reorganisations,
   };
 }
 

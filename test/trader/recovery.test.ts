@@ -71,6 +71,7 @@ class PlainChain {
   readonly tickets = new Map<Hex, OpenedTicket>();
   readonly closedTickets = new Set<Hex>();
   readonly fills: Filled[] = [];
+  reorganisations = 0;
   epoch = 1;
   cash = 0n;
   positions = SLOT_NUMBERS.map(() => 0n);
@@ -243,6 +244,17 @@ function chainOf(history: readonly Step[]): PlainChain {
   for (const happens of history) chain.apply(happens);
   return chain;
 }
+
+test("blocks that are taken back, with others in their place, leave the live account equal to a recovered one [ACC-12, CHN-1]", () => {
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 12 }), fc.array(step, { maxLength: 12 }), (history, other) => {
+      const before = advance(KEYS, chainOf(history));
+      const chain = chainOf(other);
+      chain.reorganisations = 1;
+      assert.deepEqual(advance(KEYS, chain, before), recoverAccount(PHRASE, 0, chain).state);
+    }),
+  );
+});
 
 test("a recovered account equals the live one and the plain books after any history [ACC-12]", () => {
   fc.assert(
