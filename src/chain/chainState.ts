@@ -4,7 +4,7 @@ import { ACTIONS, type ActionName } from "../protocol/action.ts";
 import type { EpochMarket, Phase } from "../protocol/epoch.ts";
 import { HedgerowError } from "../protocol/errors.ts";
 import type { Hex } from "../protocol/keys.ts";
-import { type MerklePath, NoteTree } from "../protocol/tree.ts";
+import { FIRST_LEAF, type MerklePath, NoteTree, subtreeWidth } from "../protocol/tree.ts";
 import { clearingHouseAbi } from "./abi.ts";
 import { type Chain, readDayState, readMarkets } from "./clearingHouse.ts";
 import { CallImpossible, ChainUnavailable, refusalOf } from "./refusals.ts";
@@ -335,9 +335,14 @@ export class ChainState {
     this.#reorganisations += 1;
     const takenBack = this.#eventsAfter(from);
     const kept = this.events.slice(0, this.events.length - takenBack.length);
-    // Hashing is dear: trees that lose no note stay.
-    for (const event of takenBack) if (event.eventName === "NotesAppended") this.#trees.delete(event.args.tree);
     if (this.#damaged) this.#trees.clear();
+    // Hashing is dear: trees lose their newest notes and keep the others.
+    const cut = new Set<bigint>();
+    for (const event of takenBack) {
+      if (event.eventName !== "NotesAppended" || cut.has(event.args.tree)) continue;
+      cut.add(event.args.tree);
+      this.#trees.get(event.args.tree)?.truncate(indexAfter(kept, event.args.tree));
+    }
     const whole = new Set(this.#trees.keys());
     const maps = [this.transitioned, this.credits, this.spentCredits, this.seatsOpened, this.forfeitedBonds];
     for (const map of [...maps, this.tickets, this.closedTickets, this.#places]) map.clear();
@@ -422,6 +427,15 @@ async function headerOf({ client }: Chain, blockNumber?: bigint): Promise<Header
   const parameters = blockNumber === undefined ? {} : { blockNumber };
   const { number, hash, parentHash } = await client.getBlock({ ...parameters, includeTransactions: false });
   return { number, hash, parentHash };
+}
+
+/** Index of the first leaf of a tree that the batches among some events leave free. */
+function indexAfter(events: readonly ClearingEvent[], tree: bigint): number {
+  for (const event of events.toReversed()) {
+    if (event.eventName !== "NotesAppended" || event.args.tree !== tree) continue;
+    return Number(event.args.startIndex) + subtreeWidth(event.args.leaves.length);
+  }
+  return FIRST_LEAF;
 }
 
 function turnsTheDay({ eventName }: ClearingEvent): boolean {

@@ -25,6 +25,9 @@ export class TreeFull extends HedgerowError {
 /** zeroHashes[h] is the root of a subtree of height h whose leaves are all zero. */
 export const zeroHashes: readonly bigint[] = zeroSubtrees(TREE_DEPTH);
 
+/** Index of the first leaf that may be a note. */
+export const FIRST_LEAF = 1;
+
 /**
  * Append-only Poseidon tree of notes, equal leaf by leaf to the tree of the contract (spec TRE-1..4).
  * A batch of n leaves goes in as a subtree of the smallest 2^k >= n at the next multiple of 2^k; skipped leaves are
@@ -32,7 +35,7 @@ export const zeroHashes: readonly bigint[] = zeroSubtrees(TREE_DEPTH);
  */
 export class NoteTree {
   readonly depth: number;
-  #nextIndex = 1;
+  #nextIndex = FIRST_LEAF;
   readonly #levels: readonly Map<number, bigint>[];
   readonly #zeros: readonly bigint[];
 
@@ -69,8 +72,7 @@ export class NoteTree {
     leaves.forEach((leaf, i) => {
       assertCanonical(`leaf[${i}]`, leaf);
     });
-    let width = 1;
-    while (width < leaves.length) width *= 2;
+    const width = subtreeWidth(leaves.length);
     const start = Math.ceil(this.#nextIndex / width) * width;
     if (start + width > 2 ** this.depth) throw new TreeFull(this.#nextIndex, leaves.length, this.depth);
 
@@ -88,6 +90,31 @@ export class NoteTree {
     }
     this.#nextIndex = start + width;
     return start;
+  }
+
+  /**
+   * Takes back all leaves from an index on, as if their batches had never come: `nextIndex` is what the tree had before
+   * the first of them. Throws OutOfRange.
+   */
+  truncate(nextIndex: number): void {
+    if (!Number.isInteger(nextIndex) || nextIndex < FIRST_LEAF || nextIndex > this.#nextIndex) {
+      throw new OutOfRange(
+        "nextIndex",
+        BigInt(Math.trunc(nextIndex)),
+        `${FIRST_LEAF} <= nextIndex <= ${this.#nextIndex}`,
+      );
+    }
+    for (let level = 0, first = nextIndex, end = this.#nextIndex; level <= this.depth; level++) {
+      for (let i = first; i < end; i++) this.#levels[level]?.delete(i);
+      first = Math.ceil(first / 2);
+      end = Math.ceil(end / 2);
+    }
+    // Above the last leaf that stays, nodes have lost what stood to the right of it.
+    for (let level = 1, i = nextIndex - 1; level <= this.depth; level++) {
+      i = Math.floor(i / 2);
+      this.#store(level, i, hash2(this.#node(level - 1, 2 * i), this.#node(level - 1, 2 * i + 1)));
+    }
+    this.#nextIndex = nextIndex;
   }
 
   /** Path of the leaf at an index to the present root. Throws OutOfRange for an index that no batch has covered. */
@@ -110,6 +137,7 @@ export class NoteTree {
 
   #store(level: number, index: number, value: bigint): void {
     if (value !== this.#zeros[level]) this.#levels[level]?.set(index, value);
+    else this.#levels[level]?.delete(index);
   }
 
   #assertIndex(index: number): void {
@@ -117,6 +145,13 @@ export class NoteTree {
       throw new OutOfRange("leaf index", BigInt(Math.trunc(index)), `0 <= index < 2^${this.depth}`);
     }
   }
+}
+
+/** Leaves that a batch takes up: the smallest power of two that holds it. */
+export function subtreeWidth(leaves: number): number {
+  let width = 1;
+  while (width < leaves) width *= 2;
+  return width;
 }
 
 /** The root that a leaf and its path lead to. */

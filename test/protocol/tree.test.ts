@@ -44,6 +44,25 @@ test("random batches give the root, the places and the paths of the naive tree [
   );
 });
 
+test("a tree that is cut back equals one that never had the later batches [TRE-2, CHN-1]", () => {
+  const batch = fc.array(fc.bigInt({ min: 0n, max: 5n }), { minLength: 1, maxLength: 9 });
+  fc.assert(
+    fc.property(fc.array(batch, { maxLength: 3 }), fc.array(batch, { maxLength: 3 }), batch, (stay, go, next) => {
+      const [plain, cut] = [new NoteTree(7), new NoteTree(7)];
+      for (const notes of stay) for (const tree of [plain, cut]) tree.insert(notes);
+      for (const notes of go) cut.insert(notes);
+      cut.truncate(plain.nextIndex);
+      assert.equal(cut.root, plain.root);
+      assert.equal(cut.insert(next), plain.insert(next));
+      assert.equal(cut.root, plain.root);
+      for (let i = 0; i < plain.nextIndex; i++) assert.deepEqual(cut.path(i), plain.path(i));
+    }),
+    { numRuns: 40 },
+  );
+  const tree = new NoteTree(4);
+  for (const bad of [0, 2, 1.5]) assert.throws(() => tree.truncate(bad), OutOfRange);
+});
+
 test("an empty tree has the all-zero root and starts at index 1, leaf 0 being never a note [TRE-1]", () => {
   const tree = new NoteTree();
   assert.equal(tree.root, zeroHashes[TREE_DEPTH]);
