@@ -280,6 +280,8 @@ export class Operator implements ExchangeService {
   #stopped: ExchangeStopped | undefined;
   #snapshotAt: number;
   #chainAnswered = true;
+  /** The clock's time when it was last asked. */
+  #latest = 0n;
   #reorganisationsSeen: number;
 
   private constructor(parts: OperatorParts, terms: ClearingTerms, machine: Sequencer, store: CommandStore) {
@@ -411,9 +413,11 @@ export class Operator implements ExchangeService {
   }
 
   epoch(): EpochReport {
-    const { day, phase, time, nextBatchNumber, logHead } = this.#machine;
+    const { day, phase, nextBatchNumber, logHead } = this.#machine;
     const { epoch, openedAt, closingTime, auctionTime } = day.times;
     const { relayFee } = this.#terms;
+    // While nothing happens the machine's time stands still, and the clock goes on.
+    const time = this.#latest > this.#machine.time ? this.#latest : this.#machine.time;
     return { epoch, phase, openedAt, auctionTime, closingTime, time, relayFee, nextBatchNumber, logHead };
   }
 
@@ -797,7 +801,8 @@ export class Operator implements ExchangeService {
   /** The time now, which never falls. */
   async #now(): Promise<bigint> {
     const time = await this.#clock();
-    return time > this.#machine.time ? time : this.#machine.time;
+    this.#latest = time > this.#machine.time ? time : this.#machine.time;
+    return this.#latest;
   }
 
   #assertRunning(): void {
