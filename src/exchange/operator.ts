@@ -703,8 +703,10 @@ export class Operator implements ExchangeService {
     time: bigint,
   ): { readonly effects: Effects; readonly released: Promise<readonly SignedReceipt[]> } {
     this.#assertRunning();
-    const effects = this.#apply({ time, command });
-    const released = effects.number === undefined ? Promise.resolve([]) : this.#record({ time, command }, effects);
+    // Others may have gone on since the clock was read. The store must say the time at which the command was applied.
+    const timed = { time: time > this.#machine.time ? time : this.#machine.time, command };
+    const effects = this.#apply(timed);
+    const released = effects.number === undefined ? Promise.resolve([]) : this.#record(timed, effects);
     if (effects.refusal !== undefined) {
       released.catch(() => undefined);
       throw effects.refusal;
