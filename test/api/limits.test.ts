@@ -85,7 +85,7 @@ test("a connection that sends too much is refused with a time to wait [API-12]",
   assert.match(refused[0] ?? "", /TooManyCommands.*wait \d+ ms/);
 });
 
-test("only commands with a good signature use up what a ticket may send [API-12]", async (t) => {
+test("only commands that were executed use up what a ticket may send [API-12]", async (t) => {
   const { client, service } = await open(t, { ticketCommandsPerSecond: 3 });
   service.before = () => {
     throw new Refusal("WrongSigner", "somebody else signed");
@@ -243,6 +243,11 @@ test("what fails inside is a reference number outside, and nothing secret stands
   assert.doesNotMatch(error.message, /no luck|TypeError|\.ts/);
   assert.ok(log().includes(reference), "the reference stands in the log");
   assert.match(log(), /no luck/);
+
+  service.before = () => {
+    throw new Refusal("JournalFailed", "the file /var/exchange/journal is full");
+  };
+  await assert.rejects(client.createOrder(orderEntry()), { code: "Internal", message: /^the server failed/ });
 
   service.before = () => {
     throw new Refusal("UnknownTicket", `there is no ticket ${TICKET}`, { ticketId: TICKET, signature: SIGNATURE });

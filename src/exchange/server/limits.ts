@@ -117,8 +117,8 @@ export class TokenBucket {
 const MOST_BUCKETS = 10_000;
 
 /**
- * A bucket for each ticket. Whoever knows a ticket's id can name it, so that only commands with a good signature may
- * use up its tokens: `check` comes before the command, `charge` after it.
+ * A bucket for each ticket. Whoever knows a ticket's id can name it, so that only commands that were
+ * executed use up its tokens: `check` comes before the command, `charge` after it.
  */
 export class TicketBuckets {
   readonly #perSecond: number;

@@ -21,7 +21,6 @@ import type { ExchangeService } from "../service.ts";
 import { CALL, type Calls, Closing, type Connection } from "./calls.ts";
 import { type Limits, type TicketBuckets, TooManyCommands } from "./limits.ts";
 import type { Metrics } from "./metrics.ts";
-import { isAuthenticated, statusOf } from "./status.ts";
 
 // The order-entry stream. Commands run side by side; results go out in groups, one message for all that are ready in a
 // turn. A command is in flight until its result is on its way: when too many are, no more is read from the socket.
@@ -172,14 +171,9 @@ export async function limited<T>(
   command: () => Promise<T>,
 ): Promise<T> {
   tickets.check(ticketId, performance.now());
-  try {
-    const answer = await command();
-    tickets.charge(ticketId, performance.now());
-    return answer;
-  } catch (error) {
-    if (isAuthenticated(statusOf(error))) tickets.charge(ticketId, performance.now());
-    throw error;
-  }
+  const answer = await command();
+  tickets.charge(ticketId, performance.now());
+  return answer;
 }
 
 /** The message of the answers to a cancel of everything. */
