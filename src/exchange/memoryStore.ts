@@ -17,9 +17,9 @@ export function memoryStore(): CommandStore {
       return records.length;
     },
     pending: 0,
-    append: (record, ended = []) => {
+    append: (record, ended) => {
       records.push(record);
-      for (const order of ended) archive.set(nameOf(order.ticketId, order.clientId), order);
+      for (const order of ended ?? []) archive.set(nameOf(order.ticketId, order.clientId), order);
     },
     durable: () => Promise.resolve(),
     record: (number) => records[number - 1],

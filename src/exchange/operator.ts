@@ -867,12 +867,10 @@ export class Operator implements ExchangeService {
     if (revision !== 0) return undefined;
     const live = this.#machine.day.liveOrder(ticketId, clientId);
     const number = live?.acceptedIn ?? this.#store.archived(ticketId, clientId)?.record;
-    const record = number === undefined ? undefined : this.#store.record(number);
-    if (record === undefined) return undefined;
-    const { answer } = fromJson(storedOutcome, record.outcome);
-    if (answer === undefined || answer.order.orderHash !== hash) {
-      throw new DuplicateOrder(orderIdOf(ticketId, clientId));
-    }
+    if (number === undefined) return undefined;
+    const record = this.#store.record(number);
+    const answer = record && fromJson(storedOutcome, record.outcome).answer;
+    if (answer?.order.orderHash !== hash) throw new DuplicateOrder(orderIdOf(ticketId, clientId));
     return answer;
   }
 

@@ -166,7 +166,7 @@ export class Posting {
     for (;;) {
       // A node that lags has lost nothing.
       if (state.blocksBehind > 0n) return;
-      const { nextBatchNumber } = await readDayState(state.chain, state.newestBlock?.number);
+      const { nextBatchNumber } = await readDayState(state.chain, state.newestBlock.number);
       if (nextBatchNumber >= machine().nextBatchNumber) return;
       const lost = machine().posted.find(({ batchNumber }) => batchNumber === nextBatchNumber);
       if (lost === undefined) throw new BatchesLost(nextBatchNumber, machine().posted[0]?.batchNumber ?? 0);
@@ -178,11 +178,9 @@ export class Posting {
   /** Sends a batch. Returns its receipt, undefined if it turns out to be on chain already, or why it cannot pass. */
   async #send({ batch }: SentBatch): Promise<TransactionReceipt | ContractRefused | CallImpossible | undefined> {
     const { state, sender, execute } = this.#parts;
-    let handedOver = false;
+    const handedOver: Hex[] = [];
     try {
-      const onSend = (): void => {
-        handedOver = true;
-      };
+      const onSend = (hash: Hex): void => void handedOver.push(hash);
       return await submitBatch(state.chain, sender, batch, { ...this.#parts.sending, onSend });
     } catch (error) {
       if (error instanceof ContractRefused && error.code === "WrongBatchNumber") {
@@ -191,8 +189,8 @@ export class Posting {
       }
       if (error instanceof ContractRefused || error instanceof CallImpossible) return error;
       // The node never had it: the next attempt need not be the same.
-      if (!handedOver && !this.#mayLand) execute({ kind: "unsend" });
-      this.#mayLand ||= handedOver;
+      if (handedOver.length === 0 && !this.#mayLand) execute({ kind: "unsend" });
+      this.#mayLand ||= handedOver.length > 0;
       throw error;
     }
   }

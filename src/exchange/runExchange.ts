@@ -57,11 +57,11 @@ function identityOf(chainId: bigint, clearingHouse: Hex): string {
  */
 export async function runExchange(options: ExchangeOptions): Promise<RunningExchange> {
   const { logger, operatorKey } = options;
-  const closing: (() => Promise<void> | void)[] = [];
+  const closing: (() => Promise<unknown> | undefined)[] = [];
   const close = async (): Promise<void> => {
     for (let last = closing.pop(); last !== undefined; last = closing.pop()) await last();
   };
-  const ended = Promise.withResolvers<void>();
+  const ended = Promise.withResolvers<undefined>();
   ended.promise.catch(() => undefined);
   try {
     const chain = await connect(options.chainUrl, options.clearingHouse, options.chainId);
@@ -74,7 +74,10 @@ export async function runExchange(options: ExchangeOptions): Promise<RunningExch
     const signing = createSigning({ operatorKey, domain: chain.domain, onFailure: (error) => ended.reject(error) });
     closing.push(() => signing.close());
     const clock = await followClock(chain);
-    closing.push(() => clock.stop());
+    closing.push(() => {
+      clock.stop();
+      return undefined;
+    });
     const waiting = new AbortController();
     const started = performance.now();
     const operator = await Operator.create({
@@ -115,7 +118,7 @@ export async function runExchange(options: ExchangeOptions): Promise<RunningExch
       done: ended.promise,
       close: async () => {
         await close();
-        ended.resolve();
+        ended.resolve(undefined);
       },
     };
   } catch (error) {

@@ -106,6 +106,28 @@ export function ticketView(
   };
 }
 
+/** A ticket as plain data, without its orders. */
+export type TicketState = Omit<TicketView, "orders" | "resting">;
+
+/** The present state of a ticket: it does not change with the ticket. */
+export function ticketState(ticket: TicketView): TicketState {
+  const { ticketId, sessionKey, slot, reduceOnly, status, openedInBatch, closing } = ticket;
+  const { settled, balance, cancelAt, nonce } = ticket;
+  return {
+    ticketId,
+    sessionKey,
+    slot,
+    reduceOnly,
+    status,
+    openedInBatch,
+    closing,
+    settled,
+    balance,
+    cancelAt,
+    nonce,
+  };
+}
+
 /** A balance of the ticket after a trade and its fee. Throws TicketBelowMargin, NotReducing or OutOfRange (spec FIL-8). */
 export function afterTrade(
   market: EpochMarket,

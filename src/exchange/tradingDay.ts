@@ -30,6 +30,8 @@ import {
   isCovered,
   type LiveOrder,
   TicketNotTradable,
+  type TicketState,
+  ticketState,
   type TicketView,
   ticketView,
   UnknownTicket,
@@ -556,7 +558,7 @@ export class TradingDay {
       orders.set(signed, index);
       return index;
     };
-    const live = [...this.#live.values()].map(({ ticket, signed, orderId: _, ...order }) => ({
+    const live = [...this.#live.values()].map(({ ticket, signed, ...order }) => ({
       ...order,
       signed: indexOf(signed),
       ticketId: ticket.ticketId,
@@ -571,7 +573,7 @@ export class TradingDay {
       markets: this.markets,
       time: this.#time,
       stopped: this.#stopped,
-      tickets: [...this.tickets.values()].map(({ orders: _, resting: __, ...ticket }) => ticket),
+      tickets: [...this.tickets.values()].map(ticketState),
       signed: [...orders.keys()],
       live,
       unsettled,
@@ -596,10 +598,8 @@ export class TradingDay {
       this.tickets.set(ticket.ticketId, view);
       if (ticket.cancelAt !== undefined) this.#guards.add(ticket.cancelAt, view);
     }
-    for (const { ticketId, signed: index, ...order } of state.live) {
-      const signed = signedAt(index);
-      const orderId = orderIdOf(ticketId, signed.order.clientId);
-      this.#enlist({ ...order, orderId, signed, ticket: this.ticket(ticketId) });
+    for (const { ticketId, signed, ...order } of state.live) {
+      this.#enlist({ ...order, signed: signedAt(signed), ticket: this.ticket(ticketId) });
     }
     this.#unsettled = state.unsettled.map((execution) => ({
       ...execution,
@@ -621,7 +621,8 @@ export class TradingDay {
   /** Cancels what is over before a moment: expired orders, and the orders of traders that went silent. */
   #takeDue(time: bigint): void {
     for (const live of this.#expiries.takeBefore(time)) this.#cancel(live, time, "expiry");
-    for (const ticket of this.#guards.takeBefore(time + 1n)) {
+    // By their names: a restored day does not know in which order they were guarded.
+    for (const ticket of this.#guards.takeBefore(time + 1n).toSorted(byTicketId)) {
       ticket.cancelAt = undefined;
       this.cancelTicket(ticket, time, "silence");
     }
@@ -794,14 +795,23 @@ export class TradingDay {
     this.#expiries.add(live.signed.order.expiry, live);
   }
 
-  /** Puts the terms of a replacement in force. */
-  #amend(live: LiveOrder, { signed, hash }: Commanded): void {
+  /** Takes a live order out of the count again. */
+  #delist(live: LiveOrder): void {
+    this.#live.delete(live.orderId);
+    live.ticket.orders.delete(live.orderId);
     countResting(live, -live.remaining);
     this.#expiries.remove(live.signed.order.expiry, live);
+  }
+
+  /**
+   * Puts the terms of a replacement in force. The order becomes the newest one wherever it is listed, so that a day
+   * which is restored from that list goes through orders as this one does.
+   */
+  #amend(live: LiveOrder, { signed, hash }: Commanded): void {
+    this.#delist(live);
     live.signed = signed;
     live.hash = hash;
-    countResting(live, live.remaining);
-    this.#expiries.add(signed.order.expiry, live);
+    this.#enlist(live);
   }
 
   #execute(slot: number, entry: Executed, price: bigint, time: bigint): readonly LiveOrder[] {
@@ -847,9 +857,7 @@ export class TradingDay {
     live.remaining -= quantity;
     if (live.remaining > 0) return;
     live.status = end;
-    this.#live.delete(live.orderId);
-    this.#expiries.remove(live.signed.order.expiry, live);
-    live.ticket.orders.delete(live.orderId);
+    this.#delist(live);
   }
 
   #expectLive(orderId: OrderId): LiveOrder {
@@ -871,9 +879,9 @@ export type DayState = {
   readonly markets: readonly EpochMarket[];
   readonly time: bigint;
   readonly stopped: boolean;
-  readonly tickets: readonly Omit<TicketView, "orders" | "resting">[];
+  readonly tickets: readonly TicketState[];
   readonly signed: readonly SignedOrder[];
-  readonly live: readonly (Omit<LiveOrder, "orderId" | "ticket" | "signed"> & {
+  readonly live: readonly (Omit<LiveOrder, "ticket" | "signed"> & {
     readonly ticketId: Hex;
     readonly signed: number;
   })[];
@@ -942,6 +950,10 @@ function termsOf(market: EpochMarket) {
     maxRevision: 255,
     reusableIds: false,
   };
+}
+
+function byTicketId(a: TicketView, b: TicketView): number {
+  return a.ticketId < b.ticketId ? -1 : 1;
 }
 
 function restingOrder(side: Side, limitPrice: bigint, remaining: number) {
