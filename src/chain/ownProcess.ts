@@ -12,7 +12,7 @@ export type OwnProcess<T> = {
   /** Resolves when it has ended, however: with its exit code, or the signal's name. */
   readonly ended: Promise<string>;
   /** The end of what it printed, for error messages. */
-  output(): string;
+  readonly output: () => string;
   /** Sends a signal and resolves when the process is gone. May be called more than once. */
   end(signal: NodeJS.Signals): Promise<void>;
 };

@@ -29,7 +29,7 @@ export type ExchangeProcess = {
   readonly operator: Hex;
   readonly pid: number;
   /** The end of its log. */
-  output(): string;
+  readonly output: () => string;
   /** Ends it as kill -9 does. */
   kill(): Promise<void>;
   /** Ends it in order. Throws ExchangeEndedBadly where it had to be killed, or had a fault to report. */

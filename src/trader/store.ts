@@ -6,6 +6,7 @@ import type { Chain } from "../chain/clearingHouse.ts";
 import { HedgerowError } from "../protocol/errors.ts";
 import { parseSeedPhrase } from "../protocol/keys.ts";
 import type { IndexJournal, IndexKind } from "./journal.ts";
+import { RECEIPTS_TABLE, type ReceiptStore, receiptStore } from "./receiptStore.ts";
 
 /** There is already a wallet in the directory: nothing overwrites a phrase. */
 export class WalletExists extends HedgerowError {
@@ -50,8 +51,8 @@ export type WalletOptions = { readonly scryptN?: number };
 
 /**
  * A wallet directory: `keystore.json` holds the seed phrase, encrypted with a password as Web3 secret storage, and
- * `journal.sqlite` the indices used. What accounts own is not stored: the chain knows it. Losing the journal
- * costs no money, since recovery finds the next index; but while it lasts no index serves twice, and with it gone orders
+ * `journal.sqlite` the indices used and the operator's receipts. What accounts own is not stored: the chain knows it.
+ * Losing the journal costs no money, since recovery finds the next index; but while it lasts no index serves twice, and with it gone orders
  * signed for an opening that never landed may share a session key with later ones (spec ACC-6).
  */
 export type Wallet = {
@@ -60,6 +61,8 @@ export type Wallet = {
   readonly phrase: string;
   /** Journal of one account at one clearing house. */
   journal(chain: Pick<Chain, "chainId" | "address">, account: number): IndexJournal;
+  /** What operators of one clearing house have signed for orders of this wallet. */
+  receipts(chain: Pick<Chain, "chainId" | "address">): ReceiptStore;
   /** Lets others open the wallet. The end of the process does so too. */
   close(): void;
 };
@@ -115,6 +118,7 @@ function walletOf(directory: string, phrase: string, database: DatabaseSync): Wa
     directory,
     phrase,
     journal: ({ chainId, address }, account) => journalOf(database, `${chainId}/${address.toLowerCase()}/${account}`),
+    receipts: ({ chainId, address }) => receiptStore(database, `${chainId}/${address.toLowerCase()}`),
     close: () => {
       if (database.isOpen) database.close();
     },
@@ -151,7 +155,8 @@ function openJournal(directory: string): DatabaseSync {
   try {
     database.exec("PRAGMA locking_mode = EXCLUSIVE; PRAGMA synchronous = FULL; BEGIN EXCLUSIVE");
     database.exec(
-      "CREATE TABLE IF NOT EXISTS used (account TEXT, kind TEXT, highest TEXT, PRIMARY KEY (account, kind)); COMMIT",
+      `CREATE TABLE IF NOT EXISTS used (account TEXT, kind TEXT, highest TEXT, PRIMARY KEY (account, kind));
+       ${RECEIPTS_TABLE}; COMMIT`,
     );
     return database;
   } catch (error) {

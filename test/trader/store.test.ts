@@ -4,8 +4,15 @@ import { once } from "node:events";
 import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { test, type TestContext } from "node:test";
 import { Wallet as EthersWallet } from "ethers";
+import { privateKeyToAddress } from "viem/accounts";
+import { senderOf } from "../../src/chain/clearingHouse.ts";
+import { ownSigning } from "../../src/exchange/ownSigning.ts";
+import { domainOf } from "../../src/protocol/order.ts";
+import { type Receipt, type SignedReceipt, verifyReceipt } from "../../src/protocol/receipt.ts";
+import { ContradictingReceipts, type OrderReceipt, ReceiptDamaged } from "../../src/trader/receiptStore.ts";
 import { accountKeys, MalformedSeedPhrase, newSeedPhrase } from "../../src/protocol/keys.ts";
 import {
   createWallet,
@@ -19,6 +26,7 @@ import {
 
 const QUICK = { scryptN: 1 << 10 };
 const PASSWORD = "correct horse";
+const OPERATOR_KEY = `0x${"17".repeat(32)}` as const;
 const HOUSE = { chainId: 31337n, address: "0x00000000000000000000000000000000000000Aa" } as const;
 
 async function temporaryWallet(context: TestContext): Promise<string> {
@@ -123,4 +131,112 @@ test("damaged files are named in the error [ACC-12]", async (context) => {
   await writeFile(keystore, whole);
   await writeFile(join(directory, "journal.sqlite"), "not a database, by far not long enough to be one");
   await assert.rejects(openWallet(directory, PASSWORD), WalletDamaged);
+});
+
+const TICKET = `0x${"ab".repeat(32)}` as const;
+const OTHER_TICKET = `0x${"cd".repeat(32)}` as const;
+const DOMAIN = domainOf(HOUSE.chainId, `0x${"aa".repeat(20)}`);
+
+/** A receipt that the operator signed; `more` changes what it says. */
+async function signedReceipt(more: Partial<Receipt>): Promise<SignedReceipt> {
+  const receipt: Receipt = {
+    seq: 7,
+    n: 0,
+    kind: "accepted",
+    orderHash: `0x${"01".repeat(32)}`,
+    prioritySeq: 7,
+    quantity: 3,
+    remaining: 3,
+    price: -32_000_000_000n,
+    execTime: 1_700_000_000n,
+    logHead: `0x${"02".repeat(32)}`,
+    term: 1,
+    ...more,
+  };
+  const [signed] = await ownSigning(senderOf("http://127.0.0.1:1", 31337n, OPERATOR_KEY), DOMAIN).signGroup([receipt]);
+  assert(signed !== undefined);
+  return signed;
+}
+
+test("receipts come back from a closed wallet as they were signed, by ticket and order, in the log's order [REC-6]", async (context) => {
+  const directory = await temporaryWallet(context);
+  const wallet = await createWallet(directory, newSeedPhrase(), PASSWORD, QUICK);
+  const [taken, made, accepted] = [
+    await signedReceipt({ seq: 9, n: 1, kind: "executed-taker" }),
+    await signedReceipt({ seq: 9, n: 1, kind: "executed-maker", orderHash: `0x${"03".repeat(32)}`, remaining: 0 }),
+    await signedReceipt({}),
+  ];
+  const store = wallet.receipts(HOUSE);
+  const order = { ticketId: TICKET, clientId: 2n ** 64n - 1n };
+  const other = { ticketId: OTHER_TICKET, clientId: 5n };
+  store.append([
+    { ...order, signed: taken },
+    { ...other, signed: made },
+  ]);
+  store.append([{ ...order, signed: accepted }]);
+  store.append([{ ...order, signed: accepted }]);
+  assert.deepEqual(wallet.receipts({ ...HOUSE, chainId: 1n }).list(), []);
+  wallet.close();
+
+  const again = await openWallet(directory, PASSWORD);
+  const kept = again.receipts({ ...HOUSE, address: "0x00000000000000000000000000000000000000aA" });
+  const inOrder: readonly OrderReceipt[] = [
+    { ...order, signed: accepted },
+    { ...other, signed: made },
+    { ...order, signed: taken },
+  ];
+  assert.deepEqual(kept.list(), inOrder);
+  assert.deepEqual(kept.list(other), [inOrder[1]]);
+  assert.deepEqual(kept.list({ ticketId: TICKET }), [inOrder[0], inOrder[2]]);
+  assert.deepEqual(kept.list({ ticketId: TICKET, clientId: 5n }), []);
+  const operator = privateKeyToAddress(OPERATOR_KEY);
+  assert(kept.list().every(({ signed }) => verifyReceipt(DOMAIN, operator, signed)));
+  again.close();
+});
+
+test("a receipt that contradicts a kept one is refused with both, and the others are kept [REC-5, REC-6]", async (context) => {
+  const wallet = await createWallet(await temporaryWallet(context), newSeedPhrase(), PASSWORD, QUICK);
+  const store = wallet.receipts(HOUSE);
+  const order = { ticketId: TICKET, clientId: 5n };
+  const kept = await signedReceipt({});
+  store.append([{ ...order, signed: kept }]);
+  for (const change of [{ price: 1n }, { kind: "cancelled" }, { orderHash: `0x${"04".repeat(32)}` }] as const) {
+    const told = await signedReceipt(change);
+    assert.throws(
+      () => store.append([{ ...order, signed: told }]),
+      (error) => {
+        assert(error instanceof ContradictingReceipts);
+        assert.deepEqual([error.kept, error.refused], [kept, told]);
+        return true;
+      },
+    );
+  }
+  const later = await signedReceipt({ seq: 8 });
+  const lie = await signedReceipt({ logHead: `0x${"05".repeat(32)}` });
+  assert.throws(
+    () =>
+      store.append([
+        { ...order, signed: lie },
+        { ...order, signed: later },
+      ]),
+    ContradictingReceipts,
+  );
+  assert.deepEqual(
+    store.list().map(({ signed }) => signed),
+    [kept, later],
+  );
+  wallet.close();
+});
+
+test("a receipt whose text was damaged is named in the error [REC-6]", async (context) => {
+  const directory = await temporaryWallet(context);
+  const wallet = await createWallet(directory, newSeedPhrase(), PASSWORD, QUICK);
+  wallet.receipts(HOUSE).append([{ ticketId: TICKET, clientId: 5n, signed: await signedReceipt({}) }]);
+  wallet.close();
+  const database = new DatabaseSync(join(directory, "journal.sqlite"));
+  database.exec("UPDATE receipts SET body = substr(body, 1, 40)");
+  database.close();
+  const again = await openWallet(directory, PASSWORD);
+  assert.throws(() => again.receipts(HOUSE).list(), ReceiptDamaged);
+  again.close();
 });
