@@ -3,7 +3,6 @@
  * `npm run check -- --fix` formats and repairs what can be repaired first.
  */
 import { spawnSync } from "node:child_process";
-import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 
 const root = resolve(import.meta.dirname, "..");
@@ -16,9 +15,8 @@ const checks: readonly (readonly [name: string, command: string, ...args: string
   ["verifying key", process.execPath, "scripts/generateVerifyingKey.ts", "--check"],
   ["poseidon", process.execPath, "scripts/generatePoseidon.ts", "--check"],
   ["abi", process.execPath, "scripts/generateAbi.ts", "--check"],
-  ...(existsSync(resolve(root, "scripts/pins.ts"))
-    ? ([["pins", process.execPath, "scripts/pins.ts", "--check"]] as const)
-    : []),
+  ["api", process.execPath, "scripts/generateApi.ts", "--check"],
+  ["pins", process.execPath, "scripts/pins.ts", "--check"],
 ];
 
 const failed: string[] = [];

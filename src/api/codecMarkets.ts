@@ -103,7 +103,6 @@ export function ticketMessageOf(ticket: TicketReport): wire.Ticket {
     status: TICKET_STATUS.numberOf(ticket.status),
     cash: ticket.cash.toString(),
     position: ticket.position.toString(),
-    openOrders: ticket.openOrders,
   };
 }
 
@@ -117,7 +116,6 @@ export function ticketFrom(message: wire.Ticket): TicketReport {
     status: TICKET_STATUS.nameOf("status", message.status),
     cash: integerFrom("cash", message.cash),
     position: integerFrom("position", message.position),
-    openOrders: message.openOrders,
   };
 }
 

@@ -116,7 +116,7 @@ export type OperatorParts = {
   /** How batches and the close are sent. */
   readonly sending?: Omit<SendOptions, "onSend">;
   /** Called once when the exchange stops because it could not keep what it would promise. */
-  readonly onStop?: (error: ExchangeStopped) => void;
+  readonly onStop?: (cause: unknown) => void;
   /** Gets every log entry in order, once it is durable. */
   readonly onEntry?: (entry: LogEntry) => void;
   /** Gets every loss, also those of a batch's answer. */
@@ -272,7 +272,7 @@ export class Operator implements ExchangeService {
   readonly #published = new PublishedBooks();
   readonly #onEntry: (entry: LogEntry) => void;
   readonly #onLoss: (loss: Loss) => void;
-  readonly #onStop: (error: ExchangeStopped) => void;
+  readonly #onStop: (cause: unknown) => void;
   readonly #sending: SendOptions;
   readonly #isChainReachable: () => boolean;
   readonly #listeners = new Set<(event: ExchangeEvent) => void>();
@@ -585,7 +585,7 @@ export class Operator implements ExchangeService {
   }
 
   async ticket(ticketId: Hex): Promise<TicketReport> {
-    const { sessionKey, slot, reduceOnly, status, closing, balance, orders } = this.#machine.day.ticket(ticketId);
+    const { sessionKey, slot, reduceOnly, status, closing, balance } = this.#machine.day.ticket(ticketId);
     const report: TicketReport = {
       ticketId,
       sessionKey,
@@ -593,7 +593,6 @@ export class Operator implements ExchangeService {
       reduceOnly,
       status: closing ? "closing" : status,
       ...balance,
-      openOrders: orders.size,
     };
     await this.#store.durable();
     return report;
@@ -765,8 +764,9 @@ export class Operator implements ExchangeService {
   /** From now on nothing is taken: what was lost here could not be kept. */
   #stop(error: unknown): ExchangeStopped {
     if (this.#stopped !== undefined) return this.#stopped;
-    this.#stopped = new ExchangeStopped(error instanceof Error ? error.message : String(error));
-    this.#onStop(this.#stopped);
+    // Traders learn that it stopped, and the operator learns why.
+    this.#stopped = new ExchangeStopped(error instanceof HedgerowError ? error.code : "a fault of the program");
+    this.#onStop(error);
     return this.#stopped;
   }
 

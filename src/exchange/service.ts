@@ -55,7 +55,7 @@ export type OrderAnswer = { readonly order: OrderReport; readonly receipts: read
 /** A transition that waits for a batch, with the tickets that it opens. */
 export type QueuedTransition = { readonly nullifier: bigint; readonly ticketIds: readonly Hex[] };
 
-/** A ticket as the operator sees it, unsettled executions included. */
+/** A ticket as the operator sees it, unsettled executions included: nothing that the chain will not show. */
 export type TicketReport = {
   readonly ticketId: Hex;
   readonly sessionKey: Hex;
@@ -64,7 +64,6 @@ export type TicketReport = {
   readonly status: "pending" | "open" | "inherited" | "closing";
   readonly cash: bigint;
   readonly position: bigint;
-  readonly openOrders: number;
 };
 
 /** A market of the present epoch. */

@@ -160,7 +160,6 @@ export function fakeService(): FakeService {
         status: "open",
         cash: -12n,
         position: -3n,
-        openOrders: 2,
       })),
     markets: () => [
       {
