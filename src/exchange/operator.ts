@@ -330,6 +330,8 @@ export class Operator implements ExchangeService {
     const store = parts.store ?? memoryStore();
     const { nextBatchNumber, lastSeq } = await readDayState(chain);
     const machine = replayed(store, { nextSeq: Number(lastSeq) + 1, nextBatchNumber });
+    // What the chain shows now it will not show to a restart: a journal begins with what it began from.
+    if (store.newestSnapshot() === undefined) await store.saveSnapshot(machine.number, toJson(machine.state()));
     const operator = new Operator(parts, terms, machine, store);
     await operator.sync();
     return operator;
