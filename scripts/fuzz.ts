@@ -1,15 +1,40 @@
 /**
- * Plays random days for as long as it is told: `npm run fuzz -- --minutes 10 --seed 1`. One seed after the other, each
- * with other numbers of traders, days and steps; stops at the first fault with its seed and exit code 1. A run ends
- * after the time, so the last one is cut short by nothing.
+ * Plays at random for as long as it is told: `npm run fuzz -- --minutes 10 --seed 1 --what days`. What it plays: whole
+ * days on a chain with other numbers of traders, days and steps each time ("days"); the exchange as a state machine,
+ * replayed and restored on the way ("exchange"); the matching engine beside the naive one ("books"). One seed after the
+ * other; stops at the first fault with its seed and exit code 1. A run ends after the time, so the last one is cut
+ * short by nothing.
  */
 import { inspect } from "node:util";
 import { z } from "zod";
 import { argumentsOf } from "../src/cli/terminal.ts";
-import { type Days, playDays } from "../test/invariant/days.ts";
+import { playDays } from "../test/invariant/days.ts";
+import { compareBooks } from "../test/support/compareBooks.ts";
+import { playExchange } from "../test/support/randomExchange.ts";
 
-const USAGE = "npm run fuzz -- [--minutes N] [--seed S]";
-const { values } = argumentsOf({ minutes: { type: "string" }, seed: { type: "string" } }, USAGE);
+/** One run with a seed: what happened in it, and how often. */
+const GAMES = {
+  days: (seed: number): Promise<ReadonlyMap<string, number>> =>
+    playDays({
+      seed,
+      traders: 4 + (seed % 7),
+      days: 3 + (seed % 3),
+      stepsPerDay: 6 + (seed % 9),
+      still: seed % 4 === 0,
+    }),
+  exchange: (seed: number): ReadonlyMap<string, number> => playExchange(seed, 4_000),
+  books: (seed: number): ReadonlyMap<string, number> => {
+    const commands = 100_000;
+    compareBooks(seed, commands);
+    return new Map([["commands", commands]]);
+  },
+} as const;
+
+const USAGE = "npm run fuzz -- [--minutes N] [--seed S] [--what days|exchange|books]";
+const { values } = argumentsOf(
+  { minutes: { type: "string" }, seed: { type: "string" }, what: { type: "string" } },
+  USAGE,
+);
 const parsed = z
   .object({
     minutes: z.coerce.number().positive().default(5),
@@ -18,10 +43,11 @@ const parsed = z
       .int()
       .nonnegative()
       .default(Date.now() % 1_000_000_007),
+    what: z.enum(["days", "exchange", "books"]).default("days"),
   })
   .safeParse(values);
 if (!parsed.success) {
-  console.error(`minutes is above 0 and seed a whole number\n\n${USAGE}`);
+  console.error(`minutes is above 0, seed a whole number, and what days, exchange or books\n\n${USAGE}`);
   process.exit(2);
 }
 const options = parsed.data;
@@ -30,22 +56,15 @@ const ends = performance.now() + options.minutes * 60_000;
 const total = new Map<string, number>();
 let runs = 0;
 for (let seed = options.seed; performance.now() < ends; seed++, runs++) {
-  const days: Days = {
-    seed,
-    traders: 4 + (seed % 7),
-    days: 3 + (seed % 3),
-    stepsPerDay: 6 + (seed % 9),
-    still: seed % 4 === 0,
-  };
   const started = performance.now();
   try {
-    const tally = await playDays(days);
+    const tally = await GAMES[options.what](seed);
     for (const [what, times] of tally) total.set(what, (total.get(what) ?? 0) + times);
     const seconds = ((performance.now() - started) / 1_000).toFixed(1);
-    console.log(`seed ${seed}: ${days.traders} traders, ${days.days} days, ${seconds} s`);
+    console.log(`${options.what}, seed ${seed}: ${seconds} s`);
   } catch (error) {
     console.error(inspect(error, { depth: 6 }));
-    console.error(`FAILED: npm run fuzz -- --seed ${seed} plays it again`);
+    console.error(`FAILED: npm run fuzz -- --what ${options.what} --seed ${seed} plays it again`);
     process.exitCode = 1;
     break;
   }
