@@ -37,6 +37,7 @@ const optionsSchema = z.object({
   batchMs: whole(1),
   haltAfter: whole(1).optional(),
   haltFor: whole(1).optional(),
+  snapshotEvery: whole(1).optional(),
   logLevel: z.enum(["debug", "info", "warn", "error", "silent"]),
 });
 
@@ -45,8 +46,18 @@ export type ExchangeCommandOptions = Readonly<Record<string, string | undefined>
 
 /** Runs an exchange until it is told to end. Its first line on standard output is its address, as JSON. */
 export async function serveExchange(given: ExchangeCommandOptions): Promise<void> {
+  try {
+    await serve(given);
+  } catch (error) {
+    if (!(error instanceof HedgerowError)) throw error;
+    console.error(`${error.code}: ${error.message}`);
+    process.exitCode = 1;
+  }
+}
+
+async function serve(given: ExchangeCommandOptions): Promise<void> {
   const options = parsed(given);
-  const { haltAfter, haltFor } = options;
+  const { haltAfter, haltFor, snapshotEvery } = options;
   const logger = pino({ level: options.logLevel, base: null }, pino.destination({ dest: 2, sync: false }));
   const exchange = await runExchange({
     chainUrl: options.chain,
@@ -60,6 +71,7 @@ export async function serveExchange(given: ExchangeCommandOptions): Promise<void
     logger,
     batches: { size: options.batchSize, intervalMs: options.batchMs },
     ...(haltAfter !== undefined && haltFor !== undefined && { limitLock: { after: haltAfter, pause: haltFor } }),
+    ...(snapshotEvery !== undefined && { snapshotEvery }),
   });
   console.log(JSON.stringify({ url: exchange.url, operator: exchange.operator.operator }));
   const end = (): void => void exchange.close();

@@ -82,6 +82,7 @@ program
   .option("--batch-ms <number>", "or when the first has waited so long", "2000")
   .option("--halt-after <seconds>", "halt a market that is locked at a price limit for so long")
   .option("--halt-for <seconds>", "length of such a halt")
+  .option("--snapshot-every <records>", "take a snapshot after so many records, so that a restart stays quick")
   .option("--log-level <level>", "debug, info, warn, error or silent", "info")
   .addHelpText(
     "after",

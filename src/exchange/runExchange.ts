@@ -46,7 +46,7 @@ export type RunningExchange = {
 };
 
 /** Names what a journal belongs to; the number is the format of its records. */
-function identityOf(chainId: bigint, clearingHouse: Hex): string {
+export function identityOf(chainId: bigint, clearingHouse: Hex): string {
   return `hedgerow/1/${chainId}/${clearingHouse.toLowerCase()}`;
 }
 
