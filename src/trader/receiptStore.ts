@@ -30,7 +30,7 @@ export class ContradictingReceipts extends HedgerowError {
       "ContradictingReceipts",
       `entry (${seq}, ${n}) of the log was "${kept.receipt.kind}" in one receipt and is "${refused.receipt.kind}" with ` +
         `other words in another: publish both, they prove the operator's fault`,
-      { seq, n, kept: kept.receipt, refused: refused.receipt },
+      { seq, n },
     );
     this.kept = kept;
     this.refused = refused;
