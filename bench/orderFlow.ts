@@ -45,8 +45,8 @@ export class OrderFlow {
   }
 
   /**
-   * `count` commands on some tickets: 70 % orders that rest near the touch, 20 % cancels of them, 10 % that take what
-   * rests. A cancel is at least `lag` commands behind its order, which then has been acknowledged.
+   * `count` commands on some tickets: 70 % orders that rest near the touch, 20 % cancels of them, 10 % that take a
+   * contract of what rests. A cancel is at least `lag` commands behind its order, which then has been acknowledged.
    */
   mixed(desks: readonly Desk[], count: number, lag: number): readonly PackedCommand[] {
     const resting: { readonly at: number; readonly desk: Desk; readonly cancel: Cancel }[] = [];
@@ -61,12 +61,12 @@ export class OrderFlow {
       }
       const desk = desks[this.#upTo(desks.length)] ?? fail();
       const side = this.#random() < 0.5 ? "buy" : "sell";
-      const quantity = 1 + this.#upTo(MOST_CONTRACTS);
       if (kind >= RESTING + CANCELS) {
-        return this.#create(this.order(desk, side, side === "buy" ? SWEEP : -SWEEP, quantity, "IOC"));
+        return this.#create(this.order(desk, side, side === "buy" ? SWEEP : -SWEEP, 1, "IOC"));
       }
       const distance = 1 + Math.min(FARTHEST, Math.floor(-USUAL_DISTANCE * Math.log(1 - this.#random())));
-      const entry = this.order(desk, side, BigInt(side === "buy" ? -distance : distance), quantity);
+      const ticks = BigInt(side === "buy" ? -distance : distance);
+      const entry = this.order(desk, side, ticks, 1 + this.#upTo(MOST_CONTRACTS));
       const { ticketId, clientId } = entry.order;
       resting.push({ at, desk, cancel: { ticketId, clientId } });
       return this.#create(entry);

@@ -1,6 +1,6 @@
 import { Buffer } from "node:buffer";
 import { once } from "node:events";
-import { type ClientHttp2Session, type ClientHttp2Stream, connect } from "node:http2";
+import { type ClientHttp2Session, type ClientHttp2Stream, connect, type IncomingHttpHeaders } from "node:http2";
 import { HedgerowError } from "../src/protocol/errors.ts";
 import type { PackedCommand } from "./orderFlow.ts";
 
@@ -37,7 +37,7 @@ export class OrderStream {
     stream.on("data", (chunk: Buffer) => this.#onData(chunk));
     const ended = (reason: string) => this.#onEnd(new StreamBroken(reason));
     stream.on("error", (error: Error) => ended(error.message));
-    stream.on("trailers", (trailers) => ended(`status ${String(trailers["grpc-status"])}`));
+    stream.on("trailers", (trailers: IncomingHttpHeaders) => ended(`status ${String(trailers["grpc-status"])}`));
     stream.on("close", () => ended("it was closed"));
   }
 
@@ -64,7 +64,7 @@ export class OrderStream {
     const first = correlationOf(commands[0] ?? Buffer.alloc(0), 0);
     let next = 0;
     let answered = 0;
-    let rest = Buffer.alloc(0);
+    let rest: Buffer = Buffer.alloc(0);
 
     const refill = (): void => {
       const until = Math.min(commands.length, answered + inFlight);
