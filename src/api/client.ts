@@ -319,7 +319,8 @@ function refusalOf(url: string, error: unknown): HedgerowError {
   const failure = ConnectError.from(error, Code.Unavailable);
   const [detail] = failure.findDetails(ErrorDetailSchema);
   if (detail !== undefined) return refused(failure.code, detail);
-  const broken = failure.code === Code.Unavailable || failure.code === Code.Aborted;
+  // A server that dies takes its streams back first, which reads like a cancel.
+  const broken = [Code.Unavailable, Code.Aborted, Code.Canceled].includes(failure.code);
   if (broken) return new ExchangeUnreachable(url, failure.rawMessage);
   return new ExchangeRefused(Code[failure.code], Code[failure.code], failure.rawMessage);
 }

@@ -329,10 +329,12 @@ export class Operator implements ExchangeService {
     const terms = await chain.house.read.clearingTerms();
     const store = parts.store ?? memoryStore();
     const { nextBatchNumber, lastSeq } = await readDayState(chain);
-    const machine = replayed(store, { nextSeq: Number(lastSeq) + 1, nextBatchNumber });
+    const { machine, snapshot } = replayed(store, { nextSeq: Number(lastSeq) + 1, nextBatchNumber });
     // What the chain shows now it will not show to a restart: a journal begins with what it began from.
-    if (store.newestSnapshot() === undefined) await store.saveSnapshot(machine.number, toJson(machine.state()));
+    if (snapshot === undefined) await store.saveSnapshot(machine.number, toJson(machine.state()));
     const operator = new Operator(parts, terms, machine, store);
+    // Counted over restarts, however short the time between them.
+    operator.#snapshotAt = (snapshot ?? machine.number) + operator.#bounds.snapshotEvery;
     await operator.sync();
     return operator;
   }
@@ -964,11 +966,11 @@ const storedOutcome = z.custom<StoredOutcome>((value) => z.looseObject({ head: z
 const storedReport = z.custom<OrderReport>((value) => z.looseObject({ status: z.string() }).safeParse(value).success);
 const storedState = z.custom<SequencerState>((value) => z.looseObject({ number: z.number() }).safeParse(value).success);
 
-/** The exchange as its store has it: the newest snapshot, and the commands after it once more. */
+/** The exchange as its store has it: the newest snapshot, whose number is given, and the commands after it once more. */
 function replayed(
   store: CommandStore,
   start: { readonly nextSeq: number; readonly nextBatchNumber: number },
-): Sequencer {
+): { readonly machine: Sequencer; readonly snapshot: number | undefined } {
   const snapshot = store.newestSnapshot();
   const machine =
     snapshot === undefined ? new Sequencer(start) : Sequencer.restore(fromJson(storedState, snapshot.body));
@@ -977,7 +979,7 @@ function replayed(
     const { head } = fromJson(storedOutcome, outcome);
     if (machine.number !== number || machine.logHead !== head) throw new JournalDiverged(number);
   }
-  return machine;
+  return { machine, snapshot: snapshot?.number };
 }
 
 function entriesOf(happenings: readonly Happening[]) {
