@@ -17,11 +17,13 @@ export class MalformedMessage extends HedgerowError {
   }
 }
 
-const hex = (bytes: number) =>
-  z.custom<Hex>(
-    (value) => typeof value === "string" && new RegExp(`^0x[0-9a-f]{${2 * bytes}}$`).test(value),
+const hex = (bytes: number) => {
+  const form = new RegExp(`^0x[0-9a-f]{${2 * bytes}}$`);
+  return z.custom<Hex>(
+    (value) => typeof value === "string" && form.test(value),
     `expected ${bytes} bytes in lower-case hex`,
   );
+};
 const signature = z.custom<Hex>((value) => typeof value === "string" && value.startsWith("0x"), "expected hex");
 const uint = (bits: bigint) =>
   z

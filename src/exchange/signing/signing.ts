@@ -53,6 +53,8 @@ export class BadOperatorKey extends HedgerowError {
 const MOST_RECOVERIES = 128;
 /** Messages under way: with a second one the thread never waits for work. */
 const MOST_UNDER_WAY = 2;
+/** Signatures that are worth a second message: each costs both threads as much as a signature or two. */
+const WORTH_A_MESSAGE = 32;
 const NO_ADDRESS: Hex = `0x${"00".repeat(ADDRESS_BYTES)}`;
 
 /** Starts the signing thread. It does not keep the process alive unless something waits for it. Throws BadOperatorKey. */
@@ -126,13 +128,20 @@ class SigningThread implements Signing {
   #schedule(): void {
     if (this.#stopped !== undefined) {
       this.#stop(this.#stopped);
-    } else if (!this.#scheduled && this.#underWay.length < MOST_UNDER_WAY) {
+    } else if (!this.#scheduled && this.#isDue()) {
       this.#scheduled = true;
       setImmediate(() => {
         this.#scheduled = false;
         this.#send();
       });
     }
+  }
+
+  /** Whether what waits should go over now. Many wait for each hash to sign: it goes at once. */
+  #isDue(): boolean {
+    if (this.#underWay.length >= MOST_UNDER_WAY) return false;
+    if (this.#underWay.length === 0 || this.#toSign.length > 0) return true;
+    return this.#toRecover.length >= WORTH_A_MESSAGE;
   }
 
   #send(): void {
@@ -148,7 +157,7 @@ class SigningThread implements Signing {
   #answered(answer: Uint8Array): void {
     const batch = this.#underWay.shift();
     if (batch === undefined) return;
-    this.#send();
+    if (this.#isDue()) this.#send();
     if (this.#underWay.length === 0) this.#worker.unref();
     const bytes = Buffer.from(answer.buffer, answer.byteOffset, answer.byteLength);
     const layout = layoutOf(batch.toSign.length, batch.toRecover.length);
