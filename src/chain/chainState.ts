@@ -224,8 +224,11 @@ export class ChainState {
     const newest = await headerOf(this.chain);
     let from = this.newestBlock;
     this.#behind = newest.number < from.number ? from.number - newest.number : 0n;
-    if (!(await this.#holds(newest))) from = await this.#newestCommon(newest);
-    else if (this.#behind > 0n) return;
+    if (!(await this.#holds(newest))) {
+      from = await this.#newestCommon(newest);
+      // A chain that became shorter is not behind.
+      this.#behind = 0n;
+    } else if (this.#behind > 0n) return;
     if (this.#damaged) from = this.#marks[0] ?? from;
     while (from.number < newest.number || from !== this.newestBlock || this.#cycled) {
       const last = from.number + BLOCK_RANGE;

@@ -73,10 +73,14 @@ export class Batcher {
       await this.#operator.tick();
       await this.#attempt("follow", () => this.#operator.sync());
       if (this.#operator.isDayOver) {
-        await this.#attempt("close", async () => this.#report.onClosed?.(await this.#operator.closeDay()));
+        await this.#attempt("close", async () => {
+          const closed = await this.#operator.closeDay();
+          this.#report.onClosed?.(closed);
+        });
       } else if (this.#isTime()) {
         await this.#attempt("post", async () => {
-          this.#report.onPosted?.(await this.#operator.postBatch());
+          const posted = await this.#operator.postBatch();
+          this.#report.onPosted?.(posted);
           this.#waitingSince = undefined;
         });
       }
@@ -100,7 +104,7 @@ export class Batcher {
     if (performance.now() < this.#notBefore) return;
     try {
       await work();
-      if (what !== "follow") this.#failures = 0;
+      if (what !== "follow" || this.#operator.waiting === 0) this.#failures = 0;
     } catch (error) {
       if (!(error instanceof HedgerowError)) throw error;
       if (this.#stopping.signal.aborted) return;

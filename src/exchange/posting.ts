@@ -3,6 +3,7 @@ import type { ChainState, ClearingEvent } from "../chain/chainState.ts";
 import {
   type Batch,
   CallImpossible,
+  ChainUnavailable,
   ContractRefused,
   type ProvenTransition,
   readDayState,
@@ -136,7 +137,7 @@ export class Posting {
           continue;
         }
         await this.#parts.state.sync();
-        const applied = this.#settle(sent.batch, answer?.transactionHash, losses);
+        const applied = this.#settle(sent.batch, losses);
         await durable();
         const { batchNumber, fills } = sent.batch;
         return { batchNumber, receipt: answer, applied, fills: fills.length, losses };
@@ -238,10 +239,19 @@ export class Posting {
     return found;
   }
 
-  /** Brings the exchange to where the batch has brought the chain. Returns what acted. */
-  #settle(batch: Batch, transactionHash: Hex | undefined, losses: Loss[]): readonly ProvenTransition[] {
+  /**
+   * Brings the exchange to where the batch has brought the chain. Returns what acted. Throws ChainUnavailable where the
+   * node lags behind its own receipt: what became of the transitions is not to be seen yet.
+   */
+  #settle(batch: Batch, losses: Loss[]): readonly ProvenTransition[] {
     const { state, execute } = this.#parts;
-    const reasons = skipsOf(state, batch.batchNumber);
+    const { batchNumber } = batch;
+    const found = findBatch(state, batchNumber);
+    if (found === undefined) {
+      this.#mayLand = true;
+      throw new ChainUnavailable("reading a batch", `the node does not show batch ${batchNumber} yet`);
+    }
+    const { transactionHash, reasons } = found;
     const skipped = [...reasons].map(([nullifier, reason]) => ({ nullifier, reason }));
     const applied = batch.transitions.filter(
       ({ nullifier }) => !reasons.has(nullifier) && state.transitioned.has(nullifier),
@@ -257,13 +267,14 @@ export class Posting {
   }
 }
 
-/** What the contract skipped in a batch that is on chain, and why. */
-function skipsOf({ events }: ChainState, batchNumber: number): ReadonlyMap<bigint, string> {
+/** The transaction of a batch that is on chain, and what the contract skipped in it and why. */
+function findBatch({ events }: ChainState, batchNumber: number) {
   const isIt = (event: ClearingEvent): boolean =>
     event.eventName === "BatchSubmitted" && event.args.batchNumber === batchNumber;
   // It is among the newest. Its own event comes after those of its transitions.
   const last = events.findLastIndex(isIt);
-  const { transactionHash } = events[last] ?? {};
+  if (last === -1) return undefined;
+  const { transactionHash = undefined } = events[last] ?? {};
   const reasons = new Map<bigint, string>();
   for (let i = last; i >= 0; i--) {
     const event = events[i];
@@ -271,5 +282,5 @@ function skipsOf({ events }: ChainState, batchNumber: number): ReadonlyMap<bigin
     if (event.eventName !== "TransitionSkipped") continue;
     reasons.set(event.args.nullifier, SKIP_REASONS[event.args.reason] ?? `Skip ${event.args.reason}`);
   }
-  return reasons;
+  return { transactionHash, reasons };
 }
