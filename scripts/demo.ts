@@ -101,9 +101,11 @@ async function main(options: Options): Promise<void> {
         };
   const plan = flow === undefined ? undefined : await planFlow(flow);
   const { clearing, markets } = plan === undefined ? STORY_TERMS : { clearing: plan.clearing, markets: [plan.terms] };
-  console.log("Starting a local chain and deploying the exchange ...");
+  console.log("Starting a local chain and the exchange, each in a process of its own ...");
   const directory = await mkdtemp(join(tmpdir(), "hedgerow-demo-"));
-  const stage = await Stage.open(clearing, markets, directory);
+  // Much order flow makes large batches by itself; a story wants to see them soon.
+  const batchMs = flow?.ticketsPerTrader === undefined ? 200 : 2_000;
+  const stage = await Stage.open({ terms: clearing, markets, directory, batchMs });
   const interruption = interrupted();
   const playing = play(stage, flow, plan, options.json, started);
   // After an interruption nobody waits for it any more.
@@ -120,7 +122,7 @@ async function main(options: Options): Promise<void> {
 /** Somebody pressed Ctrl-C. */
 class Interrupted extends HedgerowError {
   constructor() {
-    super("Interrupted", "stopped: the chain and the wallets of the demo are gone");
+    super("Interrupted", "stopped: the chain, the exchange and the wallets of the demo are gone");
   }
 }
 
@@ -155,7 +157,8 @@ async function play(
 
   console.log(`\nWhat each trader has (the demo holds all keys)\n${privateTable(stage)}`);
   console.log(`\nWhat the chain shows\n${await publicTable(stage)}`);
-  console.log(`\n${costTable(stage)}`);
+  const gas = await gasFigures(stage);
+  console.log(`\n${costTable(stage, gas)}`);
   if (played !== undefined) {
     const refused = [...played.refused].map(([code, count]) => [`refused: ${code}`, grouped(count)]);
     const rows = [
@@ -183,7 +186,7 @@ async function play(
 
   const ok = conserved && narrator.allHeld;
   if (json !== undefined) {
-    const { transitions, tickets, proofMs } = stage.measured;
+    const { tickets, proofMs } = stage.measured;
     const defaults = story?.defaults.map(({ trader, bondLost, paid }) => ({
       trader,
       bondLost: bondLost.toString(),
@@ -194,13 +197,13 @@ async function play(
       conserved,
       traders: stage.traders.size,
       tickets,
-      transitions,
+      transitions: stage.state.transitioned.size,
       fills: stage.state.fills.length,
       defaults: defaults ?? [],
       refusals: stage.refusals,
       settlementPrice: settlementPrice.toString(),
       proofMs: { p50: quantile(proofMs, 0.5), p95: quantile(proofMs, 0.95) },
-      gas: gasFigures(stage),
+      gas,
       seconds,
     };
     await writeFile(json, `${JSON.stringify(summary, undefined, 2)}\n`);

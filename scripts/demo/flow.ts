@@ -1,5 +1,7 @@
 import { createReadStream } from "node:fs";
 import { stringToHex } from "viem";
+import type { OrderEntrySession } from "../../src/api/orderEntrySession.ts";
+import { ExchangeRefused } from "../../src/api/client.ts";
 import { call, type ProvenTransition, type SignedOrder } from "../../src/chain/clearingHouse.ts";
 import type { ClearingTerms, MarketTerms } from "../../src/chain/deploy.ts";
 import { dollars, grouped, Progress } from "../../src/cli/terminal.ts";
@@ -7,8 +9,9 @@ import { DEMO_CLEARING_TERMS, DOLLAR } from "../../src/clearing/leanHogs.ts";
 import { type FlowRow, parseFlow } from "../../src/market/flow.ts";
 import { HedgerowError } from "../../src/protocol/errors.ts";
 import type { Hex } from "../../src/protocol/keys.ts";
+import { verifyReceipt } from "../../src/protocol/receipt.ts";
 import type { Narrator } from "./narrator.ts";
-import type { DemoTrader, Stage } from "./stage.ts";
+import { by, type DemoTrader, type Stage } from "./stage.ts";
 
 /** A day driven by recorded order flow instead of the story. */
 
@@ -127,7 +130,8 @@ export async function playFlow(
   const traders = [...stage.traders.values()];
   await stage.syncAll();
   const funding = traders.map((trader) => () => stage.depositAndFund(trader, stake));
-  await stage.relay(await stage.proveAll("proving deposits", funding));
+  const funded = await stage.proveAll("proving deposits", funding);
+  await stage.relay(by(traders, funded));
 
   // Trading hours of the chain lie in the last half hour, so that fills make the settlement price.
   const { closingTime } = await stage.chain.house.read.epochOf([stage.state.epoch]);
@@ -138,17 +142,28 @@ export async function playFlow(
   if (options.ticketsPerTrader === undefined) await driver.playWithFreshTickets(traders);
   else await driver.playOnFewTickets(traders, options.ticketsPerTrader);
   const tradingSeconds = (performance.now() - started) / 1000;
+  await driver.end();
   await narrator.say(
     `${grouped(driver.placed)} orders placed, ${grouped(driver.cancelled)} cancelled, ${grouped(driver.modified)} replaced, ` +
       `${grouped(stage.state.fills.length)} fills settled.`,
   );
+  narrator.claim(
+    `whoever only listens knows the same book, from ${grouped(stage.follower.steps)} steps`,
+    await stage.isBookFollowed(),
+  );
 
   narrator.chapter("Close of day");
-  await stage.passUntil(closingTime + 1n);
-  await stage.operator.closeDay();
-  await stage.syncAll();
+  await stage.endDay();
   const settlementPrice = stage.state.markets(stage.state.epoch)[SLOT]?.settlementPrice ?? 0n;
   await narrator.say(`Settlement price ${dollars(settlementPrice)}.`);
+  const receipts = await stage.receipts({ ofMakers: options.ticketsPerTrader !== undefined });
+  const every = Math.ceil(receipts.length / MOST_VERIFIED);
+  const sample = receipts.filter((_, i) => i % every === 0);
+  narrator.claim(
+    `the wallets hold ${grouped(receipts.length)} receipts, none contradicts another; ` +
+      `${grouped(sample.length)} of them verified, all signed by the operator`,
+    sample.every((signed) => verifyReceipt(stage.chain.domain, stage.operator, signed)),
+  );
 
   await closeTickets(stage, traders);
   await stage.pass(stage.terms.windowA, stage.terms.windowBlocks);
@@ -159,9 +174,8 @@ export async function playFlow(
   );
   await sendInParts(stage, await stage.proveAll("proving renewals", renewals));
   await stage.pass(stage.terms.windowB, stage.terms.windowBlocks);
-  await call(stage.chain, stage.operatorSender, { functionName: "openEpoch", args: [] });
-  await stage.operator.sync();
-  await stage.syncAll();
+  await call(stage.chain, stage.anybody, { functionName: "openEpoch", args: [] });
+  await stage.exchangeOpens();
   narrator.claim(
     "every trader renewed and goes on",
     traders.every(({ account }) => account.status.status === "active"),
@@ -174,7 +188,13 @@ export async function playFlow(
   return { rows: plan.rows.length, placed, cancelled, modified, unknown, refused, tradingSeconds, settlementPrice };
 }
 
-/** Plays rows in order; knows which recorded order lives where. */
+/** What a row does, as far as the order of commands is concerned. */
+type Step = FlowRow["op"];
+
+/**
+ * Plays rows in order over one order-entry stream; knows which recorded order lives where. The stream's commands run
+ * side by side: those of one kind keep their order, and before one of another kind all answers are waited for.
+ */
 class FlowDriver {
   placed = 0;
   cancelled = 0;
@@ -184,12 +204,22 @@ class FlowDriver {
   readonly #stage: Stage;
   readonly #plan: FlowPlan;
   readonly #expiry: bigint;
+  readonly #session: OrderEntrySession;
   readonly #orders = new Map<string, Placed>();
+  #underWay: Promise<void>[] = [];
+  #step: Step = "NEW";
 
   constructor(stage: Stage, plan: FlowPlan, closingTime: bigint) {
     this.#stage = stage;
     this.#plan = plan;
     this.#expiry = closingTime;
+    this.#session = stage.client.enterOrders();
+  }
+
+  /** Closes the stream. */
+  async end(): Promise<void> {
+    await this.#answered();
+    await this.#session.end();
   }
 
   /** One ticket and one proof per new order. A trader's notes follow each other, so that each acts once per round. */
@@ -206,7 +236,8 @@ class FlowDriver {
       }
       const places = await this.#openForRound(traders, round);
       for (const row of round) await this.#play(row, row.op === "NEW" ? places.shift() : undefined);
-      await this.#stage.post();
+      await this.#answered();
+      await this.#stage.settled();
       from += round.length;
     }
   }
@@ -223,15 +254,16 @@ class FlowDriver {
       for (const { ticketId } of tickets) places.push({ trader, ticketId });
       return transition;
     });
-    await this.#stage.relay(await this.#stage.proveAll("proving openings", openings));
+    await this.#stage.relay(by(traders, await this.#stage.proveAll("proving openings", openings)));
+    for (const { trader, ticketId } of places) await this.#stage.watch(trader, ticketId);
     const progress = new Progress("rows", this.#plan.rows.length);
     let turn = 0;
     for (const row of this.#plan.rows) {
       await this.#play(row, row.op === "NEW" ? places[turn++ % places.length] : undefined);
-      if (this.#stage.operator.unsettled.length >= FILLS_PER_POST) await this.#stage.post();
       progress.step();
     }
-    await this.#stage.post();
+    await this.#answered();
+    await this.#stage.settled();
     progress.end();
   }
 
@@ -249,7 +281,7 @@ class FlowDriver {
       return transition;
     });
     const transitions = await this.#stage.proveAll(`proving tickets, ${grouped(this.placed)} orders so far`, openings);
-    await this.#stage.relay(transitions);
+    await this.#stage.relay(by(traders, transitions));
     return places;
   }
 
@@ -259,58 +291,79 @@ class FlowDriver {
     return initialMargin + priceLimit + fillFee;
   }
 
+  /** Sends a row's command as soon as its turn has come. The answer may come later. */
   async #play(row: FlowRow, place: Place | undefined): Promise<void> {
+    // A replacement needs to know how much has traded.
+    if (row.op !== this.#step || row.op === "MODIFY" || this.#underWay.length >= MOST_UNDER_WAY) await this.#answered();
+    this.#step = row.op;
     try {
-      if (row.op === "NEW") await this.#place(row, place);
-      else if (row.op === "CANCEL") await this.#cancel(row);
-      else await this.#modify(row);
+      const send = await this.#signed(row, place);
+      if (send !== undefined) this.#underWay.push(send().catch((error: unknown) => this.#count(error)));
     } catch (error) {
-      if (!(error instanceof HedgerowError)) throw error;
-      this.refused.set(error.code, (this.refused.get(error.code) ?? 0) + 1);
+      this.#count(error);
     }
   }
 
-  async #place(row: NewRow, place: Place | undefined): Promise<void> {
-    if (place === undefined) return;
-    const signed = await place.trader.account.signOrder(place.ticketId, {
+  /** Resolves once every command so far has its answer. */
+  async #answered(): Promise<void> {
+    await Promise.all(this.#underWay);
+    this.#underWay = [];
+  }
+
+  #count(error: unknown): void {
+    if (!(error instanceof ExchangeRefused)) throw error;
+    // It is not resting any more, or never was.
+    if (error.code === "UnknownOrder" || error.code === "OrderUnknown") this.unknown++;
+    else this.refused.set(error.code, (this.refused.get(error.code) ?? 0) + 1);
+  }
+
+  /** Signs a row's command and gives what sends it; undefined where there is nothing to do. */
+  async #signed(row: FlowRow, place: Place | undefined): Promise<(() => Promise<void>) | undefined> {
+    if (row.op === "NEW") return place && this.#place(row, place);
+    const order = this.#orders.get(row.orderId);
+    if (order !== undefined) return row.op === "CANCEL" ? this.#cancel(order) : this.#modify(row, order);
+    this.unknown++;
+    return undefined;
+  }
+
+  async #place(row: NewRow, { trader, ticketId }: Place): Promise<() => Promise<void>> {
+    const signed = await trader.account.signOrder(ticketId, {
       side: row.side,
       limitPrice: this.#priceOf(row),
       quantity: row.size,
       timeInForce: row.timeInForce,
       expiry: this.#expiry,
     });
-    await this.#stage.operator.placeOrder(signed);
-    this.placed++;
-    this.#orders.set(row.orderId, { trader: place.trader, signed });
+    this.#orders.set(row.orderId, { trader, signed });
+    return async () => {
+      trader.desk.keep(await this.#session.place(signed));
+      this.placed++;
+    };
   }
 
-  async #cancel(row: FlowRow): Promise<void> {
-    const order = this.#resting(row);
-    if (order === undefined) return;
-    await this.#stage.operator.cancelOrder(await order.trader.account.cancelOrder(order.signed));
-    this.cancelled++;
+  async #cancel({ trader, signed }: Placed): Promise<() => Promise<void>> {
+    const cancel = await trader.account.cancelOrder(signed);
+    return async () => {
+      trader.desk.keep(await this.#session.cancel(cancel));
+      this.cancelled++;
+    };
   }
 
   /** A recorded size is what shall be open from now on; a replacement names the total with what has traded. */
-  async #modify(row: FlowRow & { readonly op: "MODIFY" }): Promise<void> {
-    const order = this.#resting(row);
-    if (order === undefined) return;
-    const { ticketId, clientId, quantity } = order.signed.order;
-    const traded = quantity - (this.#stage.operator.remaining(ticketId, clientId) ?? 0);
-    const changes = { limitPrice: this.#priceOf(row), quantity: traded + row.size };
+  async #modify(row: FlowRow & { readonly op: "MODIFY" }, order: Placed): Promise<(() => Promise<void>) | undefined> {
+    const { ticketId, clientId } = order.signed.order;
+    const { status, filled } = await this.#stage.client.fetchOrder(ticketId, clientId);
+    if (status !== "open") {
+      this.unknown++;
+      return undefined;
+    }
+    const changes = { limitPrice: this.#priceOf(row), quantity: filled + row.size };
     const signed = await order.trader.account.replaceOrder(order.signed, changes);
-    await this.#stage.operator.replaceOrder(signed);
-    order.signed = signed;
-    this.modified++;
-  }
-
-  #resting(row: FlowRow): Placed | undefined {
-    const order = this.#orders.get(row.orderId);
-    const resting =
-      order !== undefined &&
-      this.#stage.operator.remaining(order.signed.order.ticketId, order.signed.order.clientId) !== undefined;
-    if (!resting) this.unknown++;
-    return resting ? order : undefined;
+    return async () => {
+      order.trader.desk.keep(await this.#session.replace(signed));
+      order.signed = signed;
+      this.modified++;
+    };
   }
 
   #priceOf({ price }: { readonly price: number }): bigint {
@@ -318,8 +371,10 @@ class FlowDriver {
   }
 }
 
-/** Fills that are posted in one go. */
-const FILLS_PER_POST = 100;
+/** Commands that may wait for their answers at a time. */
+const MOST_UNDER_WAY = 64;
+/** Receipts that are verified at the end: each takes about two milliseconds. */
+const MOST_VERIFIED = 1_000;
 /** Transitions that fit one direct transaction. */
 const PART = 32;
 
@@ -343,7 +398,7 @@ async function closeTickets(stage: Stage, traders: readonly DemoTrader[]): Promi
 
 async function sendInParts(stage: Stage, transitions: readonly ProvenTransition[]): Promise<void> {
   for (let from = 0; from < transitions.length; from += PART) {
-    await stage.send(stage.operatorSender, transitions.slice(from, from + PART));
+    await stage.send(stage.anybody, transitions.slice(from, from + PART));
   }
 }
 

@@ -55,23 +55,22 @@ export function quantile(sample: readonly number[], share: number): number {
 export type GasFigures = { readonly transition: number; readonly fill: number; readonly deployment: number };
 
 /** Gas per transition and per fill over the whole run, and of the deployment. */
-export function gasFigures(stage: Stage): GasFigures {
-  const { transitionGas, batchedTransitions, fillGas, batchedFills } = stage.measured;
+export async function gasFigures(stage: Stage): Promise<GasFigures> {
+  const { transitions, transitionGas, fills, fillGas } = await stage.batchCosts();
   return {
-    transition: batchedTransitions === 0 ? 0 : Number(transitionGas) / batchedTransitions,
-    fill: batchedFills === 0 ? 0 : Number(fillGas) / batchedFills,
+    transition: transitions === 0 ? 0 : Number(transitionGas) / transitions,
+    fill: fills === 0 ? 0 : Number(fillGas) / fills,
     deployment: Number(stage.deployed.gasUsed),
   };
 }
 
 /** Proof times and gas. */
-export function costTable(stage: Stage): string {
-  const { proofMs, transitions, tickets } = stage.measured;
-  const gas = gasFigures(stage);
+export function costTable(stage: Stage, gas: GasFigures): string {
+  const { proofMs, tickets } = stage.measured;
   return table(
     [{ title: "cost" }, { title: "figure", right: true }],
     [
-      ["transitions on chain", grouped(transitions)],
+      ["transitions on chain", grouped(stage.state.transitioned.size)],
       ["tickets", grouped(tickets)],
       ["fills", grouped(stage.state.fills.length)],
       ["proof, median", `${quantile(proofMs, 0.5)} ms`],

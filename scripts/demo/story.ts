@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import { encodeFunctionData } from "viem";
 import { generatePrivateKey, privateKeyToAddress } from "viem/accounts";
 import { clearingHouseAbi } from "../../src/chain/abi.ts";
@@ -15,9 +16,10 @@ import { DEMO_CLEARING_TERMS, DOLLAR, LEAN_HOG_TERMS } from "../../src/clearing/
 import { equityInBand, feeAtDefault } from "../../src/protocol/epoch.ts";
 import type { Hex } from "../../src/protocol/keys.ts";
 import type { Side } from "../../src/protocol/order.ts";
+import { verifyReceipt } from "../../src/protocol/receipt.ts";
 import { recoverAccount } from "../../src/trader/recovery.ts";
 import type { Narrator } from "./narrator.ts";
-import type { DemoTrader, Stage } from "./stage.ts";
+import { by, type DemoTrader, type Stage } from "./stage.ts";
 
 /** One trading day on one Lean Hog contract, told as it happens; every claim is checked. */
 
@@ -51,11 +53,20 @@ export type StoryResult = {
   readonly defaults: readonly { readonly trader: string; readonly bondLost: bigint; readonly paid: bigint }[];
 };
 
+/** Signs an order on a ticket of the story; or signs and sends it. */
+type Place = (
+  as: string,
+  side: Side,
+  price: number,
+  quantity: number,
+  more?: { readonly timeInForce?: "IOC" | "FOK"; readonly postOnly?: boolean },
+) => Promise<SignedOrder>;
+
 type Opened = { readonly trader: DemoTrader; readonly ticketId: Hex };
 
 /** Plays the day. Throws only where the story cannot go on; everything else is a claim. */
 export async function playStory(stage: Stage, narrator: Narrator): Promise<StoryResult> {
-  const { state, operator } = stage;
+  const { state, client } = stage;
   const say = (text: string): Promise<void> => narrator.say(text);
 
   // ---------------------------------------------------------------- morning: seats and inventory
@@ -64,14 +75,15 @@ export async function playStory(stage: Stage, narrator: Narrator): Promise<Story
   for (const [name, stake] of Object.entries(STAKES)) await stage.enter(name, usd(stake) + stage.terms.seatBond);
   await say(`${stage.traders.size} seats are open, each with a bond of ${dollars(stage.terms.seatBond)}.`);
   await stage.syncAll();
+  const traders = [...stage.traders.values()];
   const funding = await stage.proveAll(
     "proving deposits",
-    [...stage.traders.values()].map(
+    traders.map(
       (trader) => () =>
         stage.depositAndFund(trader, trader.stake - stage.terms.seatBond - (trader.name === "Gina" ? RESERVE : 0n)),
     ),
   );
-  await stage.relay(funding);
+  await stage.relay(by(traders, funding));
   await say("Their cash is in notes now: the chain knows the sum, nobody's share.");
 
   // ---------------------------------------------------------------- tickets
@@ -104,19 +116,25 @@ export async function playStory(stage: Stage, narrator: Narrator): Promise<Story
     stage.measured.tickets += opened.length;
     return transition;
   }
-  await stage.relay(openings);
+  const openers = [...tickets.values()];
+  await stage.relay(
+    by(
+      openers.map(({ trader }) => trader),
+      openings,
+    ),
+  );
+  for (const { trader, ticketId } of openers) await stage.watch(trader, ticketId);
   await say(`${tickets.size} tickets stand in public, each with its funds, none with a name.`);
 
-  const order = async (
-    as: string,
-    side: Side,
-    price: number,
-    quantity: number,
-    more: { timeInForce?: "IOC" | "FOK"; postOnly?: boolean } = {},
-  ): Promise<SignedOrder> => {
+  const order: Place = async (as, side, price, quantity, more = {}) => {
     const { trader, ticketId } = ticketOf(as);
     const expiry = (await stage.now()) + 86_400n;
     return trader.account.signOrder(ticketId, { side, limitPrice: usd(price), quantity, expiry, ...more });
+  };
+  const place: Place = async (...terms) => {
+    const signed = await order(...terms);
+    await ticketOf(terms[0]).trader.desk.place(signed);
+    return signed;
   };
   function ticketOf(as: string): Opened {
     const opened = tickets.get(as);
@@ -128,64 +146,64 @@ export async function playStory(stage: Stage, narrator: Narrator): Promise<Story
 
   narrator.chapter("Trading");
   await stage.pass(30 * MINUTE);
-  const offer = await order("Alice", "sell", 32_000, 90);
-  await operator.placeOrder(offer);
+  const offer = await place("Alice", "sell", 32_000, 90);
   await say("Somebody offers 90 at 32,000. It is Alice, and it is all she can carry; nobody knows either.");
-  await operator.placeOrder(await order("Bob", "buy", 32_010, 30));
+  await place("Bob", "buy", 32_010, 30);
   narrator.claim(
     "the incoming order gets the better price: Bob bid 32,010 and paid 32,000",
-    operator.trades(SLOT).at(-1)?.price === usd(32_000),
+    (await client.fetchTrades(SLOT, 1)).at(-1)?.price === usd(32_000),
   );
-  await operator.placeOrder(await order("Carol", "buy", 32_000, 30));
-  const evesBid = await order("Eve", "buy", 32_000, 20);
-  await operator.placeOrder(evesBid);
+  await place("Carol", "buy", 32_000, 30);
+  await place("Eve", "buy", 32_000, 20);
   narrator.claim(
     "Alice's offer is filled in parts: 80 of 90 so far",
-    operator.remaining(offer.order.ticketId, offer.order.clientId) === 10,
+    (await client.fetchOrder(offer.order.ticketId, offer.order.clientId)).remaining === 10,
   );
-  await operator.placeOrder(await order("Eve", "buy", 32_000, 10));
+  await place("Eve", "buy", 32_000, 10);
   await say("Alice is short 90; Bob, Carol and Eve are long 30 each.");
 
-  const bid = await order("Dave", "buy", 31_950, 10, { postOnly: true });
-  const ask = await order("Dave", "sell", 32_400, 12, { postOnly: true });
-  await operator.placeOrder(bid);
-  await operator.placeOrder(ask);
-  const better = await stage.trader("Dave").account.replaceOrder(bid, { limitPrice: usd(32_000), quantity: 20 });
-  await operator.replaceOrder(better);
-  await operator.cancelOrder(await stage.trader("Dave").account.cancelOrder(ask));
+  const dave = stage.trader("Dave");
+  const bid = await place("Dave", "buy", 31_950, 10, { postOnly: true });
+  const ask = await place("Dave", "sell", 32_400, 12, { postOnly: true });
+  await dave.desk.replace(await dave.account.replaceOrder(bid, { limitPrice: usd(32_000), quantity: 20 }));
+  await dave.desk.cancel(await dave.account.cancelOrder(ask));
+  const quoted = await client.fetchOrderBook(SLOT);
   narrator.claim(
     "one order replaced, one cancelled, without a proof or a transaction",
-    operator.depth(SLOT).bids[0]?.price === usd(32_000) && operator.depth(SLOT).asks.length === 0,
+    quoted.bids[0]?.price === usd(32_000) && quoted.asks.length === 0,
   );
-  await operator.placeOrder(await order("Gina", "sell", 32_000, 20));
-  await stage.post();
+  await place("Gina", "sell", 32_000, 20);
+  await stage.settled();
 
   await refusals(stage, narrator, openings, ticketOf);
-  await figureOne(stage, narrator, order);
+  await figureOne(stage, narrator, order, place);
+  await killed(stage, narrator, place, ticketOf("Dave").ticketId);
 
   // ---------------------------------------------------------------- the settlement window
 
   narrator.chapter("The last half hour: prices rise inside the limits");
   const { closingTime } = await stage.chain.house.read.epochOf([state.epoch]);
   await stage.passUntil(closingTime - BigInt(25 * MINUTE));
-  await operator.placeOrder(await order("Jack", "buy", 32_500, 5));
-  await operator.placeOrder(await order("Hank", "sell", 32_500, 10));
+  await place("Jack", "buy", 32_500, 5);
+  await place("Hank", "sell", 32_500, 10);
   await stage.pass(5 * MINUTE);
-  await operator.placeOrder(await order("Jack", "buy", 32_500, 10));
-  await operator.placeOrder(await order("Iris", "sell", 32_500, 5));
+  await place("Jack", "buy", 32_500, 10);
+  await place("Iris", "sell", 32_500, 5);
   await stage.pass(5 * MINUTE);
-  await operator.placeOrder(await order("Jack", "buy", 32_600, 10));
-  await operator.placeOrder(await order("Dave", "sell", 32_600, 5));
-  await stage.post();
-  await say(book(stage));
+  await place("Jack", "buy", 32_600, 10);
+  await place("Dave", "sell", 32_600, 5);
+  await stage.settled();
+  await say(await book(stage));
+  narrator.claim(
+    `whoever only listens knows the same book, from ${stage.follower.steps} steps and through a broken connection`,
+    (await stage.isBookFollowed()) && stage.follower.steps > 0,
+  );
 
   narrator.chapter("Close of day");
-  await stage.passUntil(closingTime + 1n);
-  const fillsToday = operator.trades(SLOT);
-  await operator.closeDay();
-  await stage.syncAll();
+  await stage.endDay();
+  const fillsToday = state.fills.filter(({ epoch }) => epoch === state.epoch);
   const settlementPrice = state.markets(state.epoch)[SLOT]?.settlementPrice ?? 0n;
-  const inWindow = fillsToday.filter(({ time }) => time >= closingTime - BigInt(stage.terms.settlementWindow));
+  const inWindow = fillsToday.filter(({ execTime }) => execTime >= closingTime - BigInt(stage.terms.settlementWindow));
   const volume = inWindow.reduce((sum, { quantity }) => sum + quantity, 0);
   const value = inWindow.reduce((sum, { quantity, price }) => sum + BigInt(quantity) * price, 0n);
   const average = Number(value / BigInt(volume)) / Number(DOLLAR);
@@ -196,6 +214,14 @@ export async function playStory(stage: Stage, narrator: Narrator): Promise<Story
   narrator.claim(
     "the settlement price is the volume-weighted average, to the nearest tick",
     Math.abs(Number(settlementPrice) / Number(DOLLAR) - average) <= Number(LEAN_HOG_TERMS.tick / DOLLAR) / 2,
+  );
+
+  const receipts = await stage.receipts();
+  const shown = new Set(state.fills.map(({ seq, n }) => `${seq}.${n}`));
+  narrator.claim(
+    `the wallets hold ${receipts.length} receipts, each signed by the operator, two for each fill of the day`,
+    receipts.every((signed) => verifyReceipt(stage.chain.domain, stage.operator, signed)) &&
+      sameSet(stage.tradedPlaces, shown),
   );
 
   // ---------------------------------------------------------------- window, part A
@@ -211,7 +237,7 @@ export async function playStory(stage: Stage, narrator: Narrator): Promise<Story
             trader.account.closeTicket(ticketId),
       ),
   );
-  await stage.send(stage.operatorSender, closing);
+  await stage.send(stage.anybody, closing);
   await say("All tickets but one are closed into accounts again, sent directly: the operator is not needed now.");
 
   const gina = stage.trader("Gina");
@@ -231,7 +257,7 @@ export async function playStory(stage: Stage, narrator: Narrator): Promise<Story
   await stage.pass(stage.terms.windowA, stage.terms.windowBlocks);
   const renewing = [...stage.traders.values()].filter(({ name }) => name !== "Fay" && name !== "Hank");
   await stage.send(
-    stage.operatorSender,
+    stage.anybody,
     await stage.proveAll(
       "proving renewals",
       renewing.map(
@@ -248,13 +274,12 @@ export async function playStory(stage: Stage, narrator: Narrator): Promise<Story
   await stage.send(stage.trader("Fay").sender, [await stage.trader("Fay").account.sleep()]);
   await say(`${renewing.length} seats renewed, Fay sleeps, Hank says nothing.`);
   const early = await stage.refused("opening the next day before the window is over", () =>
-    call(stage.chain, stage.operatorSender, { functionName: "openEpoch", args: [] }),
+    call(stage.chain, stage.anybody, { functionName: "openEpoch", args: [] }),
   );
   narrator.claim("the window has its full length", early === "TooEarly");
   await stage.pass(stage.terms.windowB, stage.terms.windowBlocks);
-  await call(stage.chain, stage.operatorSender, { functionName: "openEpoch", args: [] });
-  await operator.sync();
-  await stage.syncAll();
+  await call(stage.chain, stage.anybody, { functionName: "openEpoch", args: [] });
+  await stage.exchangeOpens();
 
   // ---------------------------------------------------------------- the next morning
 
@@ -283,7 +308,7 @@ export async function playStory(stage: Stage, narrator: Narrator): Promise<Story
       ? 0n
       : equityInBand(leftOver.cash, leftOver.position, settlementPrice, feeAtDefault(market));
   const before = iris.account.account.cash;
-  await stage.relay([await iris.account.claimTicket(ticketId)]);
+  await stage.relay([[iris, await iris.account.claimTicket(ticketId)]]);
   narrator.claim(
     `Iris abandoned a ticket short 5: she claims ${dollars(claimable)}, the fund holds the 5 contracts`,
     iris.account.account.cash === before + claimable - stage.terms.relayFee,
@@ -307,7 +332,7 @@ export async function playStory(stage: Stage, narrator: Narrator): Promise<Story
     sameHoldings(remembered, jack.account.holdings) && rebuilt.state.live?.note === jack.account.state.live?.note,
   );
   const jacksSecond = privateKeyToAddress(generatePrivateKey());
-  await stage.relay([await jack.account.withdraw(jacksSecond, usd(1_000))]);
+  await stage.relay([[jack, await jack.account.withdraw(jacksSecond, usd(1_000))]]);
   narrator.claim("and the recovered wallet can spend", (await stage.balance(jacksSecond)) === usd(1_000));
 
   return { settlementPrice, defaults: [{ trader: "Hank", bondLost, paid }] };
@@ -342,9 +367,7 @@ async function refusals(
         : own.transition.action,
     ...(borrowed === undefined ? {} : { proof: borrowed.proof }),
   };
-  const offChain = await stage.refused("a forged proof, handed to the operator", () =>
-    stage.operator.submitTransition(forged),
-  );
+  const offChain = await stage.refused("a forged proof, handed to the exchange", () => kate.desk.submit(forged));
   narrator.claim("the operator refuses a forged proof", offChain === "ProofRefused");
   const onChain = await stage.refused("a forged proof, posted by a cheating operator", () =>
     simulateBatch(stage, [forged]),
@@ -352,25 +375,26 @@ async function refusals(
   narrator.claim("the contract refuses a forged proof, whoever posts it", onChain === "InvalidProof");
 
   const { trader, ticketId } = ticketOf("Bob");
+  const eve = stage.trader("Eve");
   const expiry = (await stage.now()) + 3_600n;
-  const stolen = await stage.trader("Eve").account.signOrder(ticketOf("Eve").ticketId, {
+  const stolen = await eve.account.signOrder(ticketOf("Eve").ticketId, {
     side: "sell",
     limitPrice: usd(32_000),
     quantity: 1,
     expiry,
   });
   const foreign = await stage.refused("Eve signs an order for Bob's ticket", () =>
-    stage.operator.placeOrder({ ...stolen, order: { ...stolen.order, ticketId } }),
+    eve.desk.place({ ...stolen, order: { ...stolen.order, ticketId } }),
   );
   narrator.claim("a ticket obeys its own key only", foreign === "WrongSigner");
   const tooMany = await stage.refused("Bob sells 200 on a ticket funded for 30", async () =>
-    stage.operator.placeOrder(
+    trader.desk.place(
       await trader.account.signOrder(ticketId, { side: "sell", limitPrice: usd(32_000), quantity: 200, expiry }),
     ),
   );
   narrator.claim("a ticket takes no order it could not pay at the limits", tooMany === "TicketBelowMargin");
   const offTick = await stage.refused("a bid between two ticks", async () =>
-    stage.operator.placeOrder(
+    trader.desk.place(
       await trader.account.signOrder(ticketId, { side: "buy", limitPrice: usd(32_005), quantity: 1, expiry }),
     ),
   );
@@ -378,50 +402,43 @@ async function refusals(
 }
 
 /** The attack of the paper's first figure: bid the price up, and the thin short is forced out. */
-async function figureOne(
-  stage: Stage,
-  narrator: Narrator,
-  order: (as: string, side: Side, price: number, quantity: number) => Promise<SignedOrder>,
-): Promise<void> {
+async function figureOne(stage: Stage, narrator: Narrator, order: Place, place: Place): Promise<void> {
   narrator.chapter("The attack of Fig. 1: drive the price up, force the thin short out");
-  const { operator } = stage;
   const alice = stage.trader("Alice");
+  const eve = stage.trader("Eve");
   const before = alice.account.holdings;
   const offLimits = await stage.refused("Eve bids 33,500, above the day's limit", async () =>
-    operator.placeOrder(await order("Eve", "buy", 33_500, 1)),
+    eve.desk.place(await order("Eve", "buy", 33_500, 1)),
   );
   narrator.claim(
     "no quote can be outside the limits that every proof has covered",
     offLimits?.endsWith("OffLimits") === true,
   );
 
-  const eve = stage.trader("Eve");
   const spec = eve.account.ticketFor(SLOT, { side: "buy", price: usd(33_200), quantity: 5n });
   const { transition, tickets } = await eve.account.openTickets(SLOT, [spec]);
   stage.measured.tickets += tickets.length;
-  await stage.relay([transition]);
+  await stage.relay([[eve, transition]]);
   const [ticket] = tickets;
   if (ticket === undefined) throw new Error("no ticket was opened");
+  await stage.watch(eve, ticket.ticketId);
   const high = await eve.account.signOrder(ticket.ticketId, {
     side: "buy",
     limitPrice: usd(33_200),
     quantity: 5,
     expiry: (await stage.now()) + 86_400n,
   });
-  await operator.placeOrder(high);
+  await eve.desk.place(high);
   await narrator.say("Eve bids 33,200, the highest price of the day, to make somebody's short look hopeless.");
   const nobody = await stage.refused("closing the day now, at Eve's price", () =>
-    closeEpoch(stage.chain, stage.operatorSender),
+    closeEpoch(stage.chain, stage.anybody),
   );
   narrator.claim("a quote moves no settlement price, and nobody can end the day early for it", nobody === "TooEarly");
-  await operator.placeOrder(await order("Dave", "sell", 33_200, 5));
-  await stage.post();
-  const evesTicket = operator.ticketView(ticket.ticketId);
-  narrator.claim(
-    "Eve's bid is simply taken: she has bought 5 at 33,200, at her own risk",
-    evesTicket.balance.position === 5n,
-  );
-  await stage.relay([await eve.account.closeTicket(ticket.ticketId)]);
+  await place("Dave", "sell", 33_200, 5);
+  await stage.settled();
+  const evesTicket = await stage.client.fetchTicket(ticket.ticketId);
+  narrator.claim("Eve's bid is simply taken: she has bought 5 at 33,200, at her own risk", evesTicket.position === 5n);
+  await stage.relay([[eve, await eve.account.closeTicket(ticket.ticketId)]]);
   narrator.claim("Alice's position stands as it was", sameHoldings(before, alice.account.holdings));
   await narrator.say(
     "Why it fails: Eve cannot see how thin Alice is; there is no liquidation between two settlements, since Alice's " +
@@ -429,23 +446,57 @@ async function figureOne(
   );
 }
 
+/** The exchange's process dies in the middle of the day, with orders in the book and trades that are not on chain. */
+async function killed(stage: Stage, narrator: Narrator, place: Place, davesTicket: Hex): Promise<void> {
+  narrator.chapter("The exchange process is killed");
+  const { client, state } = stage;
+  const dave = stage.trader("Dave");
+  const bid = await place("Dave", "buy", 31_900, 4, { postOnly: true });
+  const ask = await place("Dave", "sell", 32_300, 6, { postOnly: true });
+  const watch = await dave.account.signWatch(davesTicket, (await stage.now()) + 3_600n);
+  const onChain = state.fills.length;
+  await place("Bob", "sell", 31_900, 2);
+  const [book, orders] = [await client.fetchOrderBook(SLOT), await client.fetchOpenOrders(watch)];
+  await stage.killAndRestart();
+  await narrator.say("The exchange process was killed (kill -9) and restarted on its journal.");
+  const [bookAfter, ordersAfter] = [await client.fetchOrderBook(SLOT), await client.fetchOpenOrders(watch)];
+  narrator.claim(
+    "every acknowledged order is still there: the book is the same, order by order",
+    book.bids[0]?.quantity === 2 &&
+      isDeepStrictEqual([book.bids, book.asks], [bookAfter.bids, bookAfter.asks]) &&
+      orders.length === 2 &&
+      isDeepStrictEqual(orders, ordersAfter),
+  );
+  await stage.settled();
+  const places = state.fills.map(({ seq, n }) => `${seq}.${n}`);
+  const batches = state.events.flatMap((event) =>
+    event.eventName === "BatchSubmitted" ? [event.args.batchNumber] : [],
+  );
+  narrator.claim(
+    "nothing was posted twice, and nothing was left out: each trade is on chain once",
+    state.fills.length === onChain + 1 &&
+      sameSet(new Set(places), stage.tradedPlaces) &&
+      new Set(places).size === places.length &&
+      batches.every((number, i) => number === i + 1),
+  );
+  for (const order of [bid, ask]) await dave.desk.cancel(await dave.account.cancelOrder(order));
+}
+
+function sameSet(a: ReadonlySet<string>, b: ReadonlySet<string>): boolean {
+  return a.size === b.size && [...a].every((each) => b.has(each));
+}
+
 /** Asks the chain what it would say to a batch of the operator, without sending it. */
 async function simulateBatch(stage: Stage, transitions: readonly ProvenTransition[]): Promise<void> {
   const { nextBatchNumber } = await readDayState(stage.chain);
+  const { logHead } = await stage.client.fetchEpoch();
   const data = encodeFunctionData({
     abi: clearingHouseAbi,
     functionName: "submitBatch",
-    args: [
-      nextBatchNumber,
-      transitions.map(transitionMessage),
-      transitions.map(({ proof }) => proof),
-      [],
-      [],
-      stage.operator.logHead,
-    ],
+    args: [nextBatchNumber, transitions.map(transitionMessage), transitions.map(({ proof }) => proof), [], [], logHead],
   });
   try {
-    await stage.chain.client.call({ account: stage.operatorSender.address, to: stage.chain.address, data });
+    await stage.chain.client.call({ account: stage.operator, to: stage.chain.address, data });
   } catch (error) {
     throw refusalOf(error);
   }
@@ -456,8 +507,8 @@ function sameHoldings(a: DemoTrader["account"]["holdings"], b: DemoTrader["accou
 }
 
 /** The best prices, as everybody sees them. */
-function book(stage: Stage): string {
-  const { bids, asks } = stage.operator.depth(SLOT, 3);
+async function book(stage: Stage): Promise<string> {
+  const { bids, asks } = await stage.client.fetchOrderBook(SLOT, 3);
   const rows = [
     ...asks.toReversed().map((level) => ["sell", level] as const),
     ...bids.map((level) => ["buy", level] as const),

@@ -6,7 +6,7 @@ import { bandValuation, defaultValuation, type EpochMarket, equityInBand, Market
 import { HedgerowError } from "../protocol/errors.ts";
 import { type AccountKeys, addressOf, creditPrivateKey, type Hex, sessionPrivateKey } from "../protocol/keys.ts";
 import { type Account, blindingOf, EMPTY_ACCOUNT } from "../protocol/note.ts";
-import { signRelease, type SignedCancel } from "../protocol/order.ts";
+import { signRelease, type SignedCancel, type SignedWatch } from "../protocol/order.ts";
 import { cashFor, MOST_TICKETS, type TicketBalance, TicketBelowMargin, type Trade } from "../protocol/ticket.ts";
 import { buildWitness, draftTransition, type TransitionDraft } from "../protocol/transition.ts";
 import { equity, type Valuation } from "../protocol/valuation.ts";
@@ -22,7 +22,14 @@ import {
   seatStatus,
 } from "./accountState.ts";
 import { type IndexJournal, memoryJournal, nextIndex } from "./journal.ts";
-import { type OrderChanges, type OrderTerms, signCancelOf, signNewOrder, signReplacement } from "./orders.ts";
+import {
+  type OrderChanges,
+  type OrderTerms,
+  signCancelOf,
+  signNewOrder,
+  signReplacement,
+  signWatchOf,
+} from "./orders.ts";
 
 /** How a transition goes to the chain: in the operator's batch, for the relay fee, or directly by anybody. */
 export type SubmitOptions = { readonly relayed?: boolean };
@@ -364,6 +371,11 @@ export class TraderAccount {
   /** Signs a cancel of an order and all its revisions. Throws TicketNotOwned. */
   async cancelOrder({ order }: SignedOrder): Promise<SignedCancel> {
     return signCancelOf(this.chain.chain.domain, order, this.#sessionKeyOf(order.ticketId));
+  }
+
+  /** Signs the permission to watch an own ticket's orders until then, unix seconds. Throws TicketNotOwned. */
+  async signWatch(ticketId: Hex, validUntil: bigint): Promise<SignedWatch> {
+    return signWatchOf(this.chain.chain.domain, ticketId, validUntil, this.#sessionKeyOf(ticketId));
   }
 
   // ---------------------------------------------------------------- steps

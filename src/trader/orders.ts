@@ -10,6 +10,8 @@ import {
   type SignedCancel,
   signCancel,
   signOrder,
+  type SignedWatch,
+  signWatch,
   type TimeInForce,
 } from "../protocol/order.ts";
 
@@ -73,6 +75,17 @@ export async function signReplacement(
 export async function signCancelOf(domain: Domain, order: Order, sessionPrivateKey: Hex): Promise<SignedCancel> {
   const cancel: Cancel = { ticketId: order.ticketId, clientId: order.clientId };
   return { cancel, signature: await signCancel(domain, cancel, sessionPrivateKey) };
+}
+
+/** Signs the permission to see a ticket's orders until `validUntil`, unix seconds (spec ORD-15). */
+export async function signWatchOf(
+  domain: Domain,
+  ticketId: Hex,
+  validUntil: bigint,
+  sessionPrivateKey: Hex,
+): Promise<SignedWatch> {
+  const watch = { ticketId, validUntil };
+  return { watch, signature: await signWatch(domain, watch, sessionPrivateKey) };
 }
 
 /** 64 random bits, never 0. */
