@@ -1,6 +1,6 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { constants, setPriority, tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -179,11 +179,13 @@ function childPids(): readonly number[] {
 
 /**
  * Lets a process work with what the others leave: the chain would be on other machines, and takes longer for a trade
- * than the exchange by far. On Linux each thread has a priority of its own.
+ * than the exchange by far. On Linux each thread has a priority of its own, and most systems weigh whole sessions.
  */
 function giveWay(pid: number | undefined): void {
   if (pid === undefined) return;
   for (const thread of readdirSync(`/proc/${pid}/task`)) setPriority(Number(thread), constants.priority.PRIORITY_LOW);
+  const session = `/proc/${pid}/autogroup`;
+  if (existsSync(session)) writeFileSync(session, String(constants.priority.PRIORITY_LOW));
 }
 
 function cpuOf(pid: number | undefined): number | undefined {
