@@ -3,7 +3,7 @@ import { Wallet } from "ethers";
 import { isAddress, isHex } from "viem";
 import { pino } from "pino";
 import { z } from "zod";
-import { publicClientOf } from "../chain/clearingHouse.ts";
+import { publicClientOf, refusalOf } from "../chain/clearingHouse.ts";
 import { runExchange } from "../exchange/runExchange.ts";
 import { HedgerowError } from "../protocol/errors.ts";
 import type { Hex } from "../protocol/keys.ts";
@@ -49,8 +49,10 @@ export async function serveExchange(given: ExchangeCommandOptions): Promise<void
   try {
     await serve(given);
   } catch (error) {
-    if (!(error instanceof HedgerowError)) throw error;
-    console.error(`${error.code}: ${error.message}`);
+    // A port that is taken, a file that is not there: the system's words are clear enough.
+    const isOfSystem = error instanceof Error && "syscall" in error;
+    if (!(error instanceof HedgerowError) && !isOfSystem) throw error;
+    console.error(error instanceof HedgerowError ? `${error.code}: ${error.message}` : error.message);
     process.exitCode = 1;
   }
 }
@@ -61,7 +63,7 @@ async function serve(given: ExchangeCommandOptions): Promise<void> {
   const logger = pino({ level: options.logLevel, base: null }, pino.destination({ dest: 2, sync: false }));
   const exchange = await runExchange({
     chainUrl: options.chain,
-    chainId: options.chainId ?? (await publicClientOf(options.chain, 0).getChainId()),
+    chainId: options.chainId ?? (await chainIdBehind(options.chain)),
     clearingHouse: options.clearingHouse,
     fromBlock: BigInt(options.fromBlock),
     operatorKey: readKey(options.key, options.passwordFile),
@@ -84,6 +86,14 @@ async function serve(given: ExchangeCommandOptions): Promise<void> {
     await exchange.close();
   } finally {
     process.off("SIGINT", end).off("SIGTERM", end);
+  }
+}
+
+async function chainIdBehind(url: string): Promise<number> {
+  try {
+    return await publicClientOf(url, 0).getChainId();
+  } catch (error) {
+    throw refusalOf(error);
   }
 }
 

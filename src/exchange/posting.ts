@@ -274,7 +274,7 @@ function findBatch({ events }: ChainState, batchNumber: number) {
   // It is among the newest. Its own event comes after those of its transitions.
   const last = events.findLastIndex(isIt);
   if (last === -1) return undefined;
-  const { transactionHash = undefined } = events[last] ?? {};
+  const transactionHash = events[last]?.transactionHash;
   const reasons = new Map<bigint, string>();
   for (let i = last; i >= 0; i--) {
     const event = events[i];

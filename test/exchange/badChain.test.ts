@@ -12,7 +12,9 @@ import { startLocalNode } from "../../src/chain/localNode.ts";
 import type { SendOptions } from "../../src/chain/sending.ts";
 import { DOLLAR, LEAN_HOG_TERMS } from "../../src/clearing/leanHogs.ts";
 import { Batcher } from "../../src/exchange/batcher.ts";
+import { JournalFailed } from "../../src/exchange/journal/errors.ts";
 import { type Journal, openJournal } from "../../src/exchange/journal/journal.ts";
+import { memoryStore } from "../../src/exchange/memoryStore.ts";
 import { Operator, type OperatorParts } from "../../src/exchange/operator.ts";
 import type { PostedBatch } from "../../src/exchange/posting.ts";
 import type { Loss } from "../../src/exchange/sequencer.ts";
@@ -40,11 +42,11 @@ type Site = {
   readonly clock: ChainClock;
   readonly losses: Loss[];
   /** Two orders that trade with each other. */
-  trade(quantity?: number): Promise<void>;
+  readonly trade: (quantity?: number) => Promise<void>;
   /** What happened on chain is what the operator says, once. */
-  assertSettled(): Promise<void>;
+  readonly assertSettled: () => Promise<void>;
   /** The same operator after a crash: another one on what the first had made durable. */
-  restarted(parts?: Partial<OperatorParts>): Promise<Site>;
+  readonly restarted: (parts?: Partial<OperatorParts>) => Promise<Site>;
 };
 
 async function onSite(work: (site: Site) => Promise<void>, parts: Partial<OperatorParts> = {}): Promise<void> {
@@ -285,6 +287,26 @@ describe("a reorganisation", () => {
     }));
 });
 
+describe("the end of a day", () => {
+  test("that a reorganisation takes back is made again [BAT-19, EPO-3]", () =>
+    onSite(async ({ operator, clock, trade }) => {
+      await trade();
+      await postAll(operator);
+      await desk.toClosingTime();
+      const undo = await node.reorganisation();
+      await until("the clock has seen it", () => clock.now() > operator.epoch().closingTime);
+      await operator.closeDay();
+      assert.equal(operator.epoch().phase, "window");
+      await undo();
+      await operator.sync();
+      assert.equal(operator.epoch().phase, "trading");
+      await operator.tick();
+      assert(operator.isDayOver);
+      await operator.closeDay();
+      assert.equal(operator.epoch().phase, "window");
+    }));
+});
+
 describe("a restart while a batch is in doubt", () => {
   /** Posts, but ends as a killed process does: just after the batch was handed over, or just before. */
   async function postAndEnd({ restarted }: Site, delivered: boolean): Promise<Site> {
@@ -320,6 +342,32 @@ describe("a restart while a batch is in doubt", () => {
         await assertSettled();
       }));
   }
+});
+
+describe("a journal that fails", () => {
+  test("ends everything: what is not durable is not answered, published or posted [JRN-3, JRN-12, REC-4]", async () => {
+    const store = memoryStore();
+    const stops: string[] = [];
+    const onStop = (cause: unknown): void => void stops.push(String(cause));
+    await onSite(
+      async ({ operator, trade }) => {
+        const heard: string[] = [];
+        operator.subscribe(({ kind }) => heard.push(kind));
+        await trade();
+        const before = heard.length;
+        assert(before > 0);
+        store.durable = () => Promise.reject(new JournalFailed("here", "the disk is full"));
+        await refused(trade(), "ExchangeStopped");
+        await refused(trade(), "ExchangeStopped");
+        await refused(operator.postBatch(), "ExchangeStopped");
+        assert.equal(heard.length, before);
+        assert.equal((await ChainState.follow(desk.x.chain)).fills.length, 0);
+        assert.equal(stops.length, 1);
+        assert.match(stops[0] ?? "", /the disk is full.*remove the cause/);
+      },
+      { store, onStop },
+    );
+  });
 });
 
 describe("another chain", () => {
