@@ -50,11 +50,11 @@ export class BadOperatorKey extends HedgerowError {
 }
 
 /** Most signatures in a message: a hash to sign waits for no more of them than take some 10 ms. */
-const MOST_RECOVERIES = 128;
+const MOST_RECOVERIES = 32;
 /** Messages under way: with a second one the thread never waits for work. */
 const MOST_UNDER_WAY = 2;
 /** Signatures that are worth a second message: each costs both threads as much as a signature or two. */
-const WORTH_A_MESSAGE = 32;
+const WORTH_A_MESSAGE = 16;
 const NO_ADDRESS: Hex = `0x${"00".repeat(ADDRESS_BYTES)}`;
 
 /** Starts the signing thread. It does not keep the process alive unless something waits for it. Throws BadOperatorKey. */
