@@ -30,6 +30,7 @@ import {
   type SignedCancelAfter,
   type SignedCancelAll,
   type SignedWatch,
+  type Watch,
   watchHash,
 } from "../protocol/order.ts";
 import type { Receipt, SignedReceipt } from "../protocol/receipt.ts";
@@ -425,6 +426,10 @@ export class Operator implements ExchangeService {
     return { epoch, phase, openedAt, auctionTime, closingTime, time, relayFee, nextBatchNumber, logHead };
   }
 
+  durable(): Promise<void> {
+    return this.#store.durable();
+  }
+
   health(): ServiceHealth {
     const { day, queue, nextSeq } = this.#machine;
     return {
@@ -567,8 +572,12 @@ export class Operator implements ExchangeService {
     return { deadline: cancelAt };
   }
 
-  /** An order of the present journal, dead or alive. Throws OrderUnknown. */
-  async order(ticketId: Hex, clientId: bigint): Promise<OrderReport> {
+  /**
+   * An order of the present journal, dead or alive. Throws OrderUnknown, and what openOrders throws: what an order has
+   * left, or waits for, is its trader's business.
+   */
+  async order(input: SignedWatch, clientId: bigint): Promise<OrderReport> {
+    const { ticketId } = await this.#watched(input);
     const live = this.#machine.day.liveOrder(ticketId, clientId);
     const report = live === undefined ? this.#archived(ticketId, clientId) : reportOf(live);
     if (report === undefined) throw new OrderUnknown(ticketId, clientId);
@@ -578,12 +587,8 @@ export class Operator implements ExchangeService {
 
   /** The live orders of a ticket. Throws MalformedMessage, MalformedSignature, WrongSigner, UnknownTicket, WatchExpired. */
   async openOrders(input: SignedWatch): Promise<readonly OrderReport[]> {
-    const { watch, signature } = parseWatch(input);
-    const ticket = this.#machine.day.ticket(watch.ticketId);
-    await this.#assertSigned(watchHash(this.domain, watch), signature, ticket.sessionKey);
-    const time = await this.#now();
-    if (watch.validUntil < time) throw new WatchExpired(watch.validUntil, time);
-    const reports = [...ticket.orders.values()].map(reportOf);
+    const { ticketId } = await this.#watched(input);
+    const reports = [...this.#machine.day.ticket(ticketId).orders.values()].map(reportOf);
     await this.#store.durable();
     return reports;
   }
@@ -849,6 +854,17 @@ export class Operator implements ExchangeService {
     const time = await this.#now();
     const nextBlock = (await this.#state.chain.client.getBlockNumber()) + 1n;
     return time >= closedAt + BigInt(windowA) && nextBlock >= closedBlock + BigInt(windowBlocks);
+  }
+
+  /** The permission of a ticket's session key to see its orders. Tickets of earlier days are known from the chain. */
+  async #watched(input: SignedWatch): Promise<Watch> {
+    const { watch, signature } = parseWatch(input);
+    const { day } = this.#machine;
+    const { sessionKey } = this.#state.tickets.get(watch.ticketId) ?? day.ticket(watch.ticketId);
+    await this.#assertSigned(watchHash(this.domain, watch), signature, sessionKey);
+    const time = await this.#now();
+    if (watch.validUntil < time) throw new WatchExpired(watch.validUntil, time);
+    return watch;
   }
 
   async #assertSigned(hash: Hex, signature: Hex, sessionKey: Hex): Promise<void> {

@@ -186,12 +186,15 @@ export type ExchangeService = {
   cancelAll(input: SignedCancelAll): Promise<readonly OrderAnswer[]>;
   /** Heartbeat of a dead-man cancel: everything on the ticket is cancelled at `deadline` unless another one comes. */
   cancelAfter(input: SignedCancelAfter): Promise<{ readonly deadline: bigint | undefined }>;
-  order(ticketId: Hex, clientId: bigint): Promise<OrderReport>;
+  /** An order, dead or alive, for who bears a watch of its ticket: what it has left may be hidden from the public. */
+  order(input: SignedWatch, clientId: bigint): Promise<OrderReport>;
   /** Whether the session key allows to see its orders; the open ones of its ticket. */
   openOrders(input: SignedWatch): Promise<readonly OrderReport[]>;
   ticket(ticketId: Hex): Promise<TicketReport>;
   markets(): readonly MarketReport[];
   epoch(): EpochReport;
+  /** Resolves once everything that `markets` and `epoch` have told so far is durable: only then is it for others. */
+  durable(): Promise<void>;
   batch(batchNumber: number): Promise<BatchReport>;
   book(slot: number): BookSnapshot;
   health(): ServiceHealth;
