@@ -291,13 +291,12 @@ class FlowDriver {
     return initialMargin + priceLimit + fillFee;
   }
 
-  /** Sends a row's command as soon as its turn has come. The answer may come later. */
+  /** Signs a row's command, and sends it as soon as its turn has come. The answer may come later. */
   async #play(row: FlowRow, place: Place | undefined): Promise<void> {
-    // A replacement needs to know how much has traded.
-    if (row.op !== this.#step || row.op === "MODIFY" || this.#underWay.length >= MOST_UNDER_WAY) await this.#answered();
-    this.#step = row.op;
     try {
       const send = await this.#signed(row, place);
+      if (row.op !== this.#step || this.#underWay.length >= MOST_UNDER_WAY) await this.#answered();
+      this.#step = row.op;
       if (send !== undefined) this.#underWay.push(send().catch((error: unknown) => this.#count(error)));
     } catch (error) {
       this.#count(error);
@@ -313,7 +312,7 @@ class FlowDriver {
   #count(error: unknown): void {
     if (!(error instanceof ExchangeRefused)) throw error;
     // It is not resting any more, or never was.
-    if (error.code === "UnknownOrder" || error.code === "OrderUnknown") this.unknown++;
+    if (error.code === "Matching.UnknownOrder" || error.code === "OrderUnknown") this.unknown++;
     else this.refused.set(error.code, (this.refused.get(error.code) ?? 0) + 1);
   }
 
@@ -352,13 +351,20 @@ class FlowDriver {
   /** A recorded size is what shall be open from now on; a replacement names the total with what has traded. */
   async #modify(row: FlowRow & { readonly op: "MODIFY" }, order: Placed): Promise<(() => Promise<void>) | undefined> {
     const { ticketId, clientId } = order.signed.order;
+    const replacement = (filled: number): Promise<SignedOrder> =>
+      order.trader.account.replaceOrder(order.signed, {
+        limitPrice: this.#priceOf(row),
+        quantity: filled + row.size,
+      });
+    // Mostly nothing has traded: signed on that guess while answers are under way.
+    const guess = await replacement(0);
+    await this.#answered();
     const { status, filled } = await this.#stage.client.fetchOrder(ticketId, clientId);
     if (status !== "open") {
       this.unknown++;
       return undefined;
     }
-    const changes = { limitPrice: this.#priceOf(row), quantity: filled + row.size };
-    const signed = await order.trader.account.replaceOrder(order.signed, changes);
+    const signed = filled === 0 ? guess : await replacement(filled);
     return async () => {
       order.trader.desk.keep(await this.#session.replace(signed));
       order.signed = signed;
