@@ -17,11 +17,13 @@ import {
   type NewOrder,
   type OrderId,
   orderIdOf,
+  type ReplaceOrder,
   type Session,
 } from "../market/types.ts";
 import { bestAsk, bestBid, countTrades, depth, levelAtPrice } from "../market/views.ts";
 import { Deadlines } from "./deadlines.ts";
 import { type Cause, type ExchangeLog, type LogEntry, receiptsOf, ZERO_HASH } from "./log.ts";
+import { type RestedOrder, restedOrders } from "./restingQuotes.ts";
 import type { LevelChange, OrderEntry, OrderReport, OrderStatus, PublicTrade } from "./service.ts";
 import {
   afterTrade,
@@ -158,6 +160,16 @@ export class NonceUsed extends HedgerowError {
   }
 }
 
+/** A ticket has as many live orders as it may have. */
+export class TooManyOrders extends HedgerowError {
+  constructor(ticketId: Hex) {
+    super("TooManyOrders", `ticket ${ticketId} has ${MOST_ORDERS} live orders: cancel some, or use another ticket`, {
+      ticketId,
+      most: MOST_ORDERS,
+    });
+  }
+}
+
 /** A replacement changes what must stay: it keeps postOnly and is GTC. */
 export class TermsChanged extends HedgerowError {
   constructor(orderId: string, rule: string) {
@@ -168,8 +180,18 @@ export class TermsChanged extends HedgerowError {
 /** Orders that an immediate order may trade with: its fills settle in one batch (spec FIL-16). */
 export const MOST_MAKERS = 100;
 
+/** Live orders of a ticket: to cancel all of them is one command. */
+export const MOST_ORDERS = 2_000;
+
 /** Trades that a day remembers for each market; its market data keeps no more. */
 const TRADES_KEPT = 1_000;
+
+/** The matching engine has done what the operator's own books cannot follow: a fault of this program. */
+class BooksDiffer extends Error {
+  constructor(cause: HedgerowError) {
+    super(`the books differ: ${cause.message}`, { cause });
+  }
+}
 
 /** Number of the operator's term in receipts: there is one leader, and it does not change. */
 const TERM = 0;
@@ -198,6 +220,7 @@ export class TradingDay {
   #unsettled: Execution[] = [];
   #time = 0n;
   #stopped = false;
+  #rested: readonly RestedOrder[] | undefined;
 
   /** `tell` gets what happens, in order. */
   constructor(
@@ -280,9 +303,15 @@ export class TradingDay {
     return this.#stopped;
   }
 
+  /** Orders that had rested through the settlement window when trading ended. */
+  get rested(): readonly RestedOrder[] {
+    return this.#rested ?? [];
+  }
+
   /** From now on no order is taken. */
   stop(): void {
     this.#stopped = true;
+    this.#noteRested();
     for (const slot of this.#books.keys()) this.#turnTo(slot, "closed", this.#time);
   }
 
@@ -301,13 +330,14 @@ export class TradingDay {
     const ticket = this.#checkTerms({ order }, time);
     const orderId = orderIdOf(order.ticketId, order.clientId);
     if (order.revision !== 0) throw new NotFirstRevision(orderId, order.revision);
+    if (ticket.orders.size >= MOST_ORDERS) throw new TooManyOrders(order.ticketId);
     assertCovered(this.market(ticket.slot), ticket, restingOrder(order.side, order.limitPrice, order.quantity), {
       reduceOnly: instructions?.reduceOnly === true,
     });
   }
 
   /**
-   * The same for a replacement, which keeps side, postOnly and GTC, and whose quantity is the new total (spec MAT-8).
+   * The same for a replacement, which keeps side, postOnly and time in force, and whose quantity is the new total (spec MAT-8).
    * Throws what `check` throws, UnknownOrder or TermsChanged. Side and revision are left to the engine.
    */
   checkReplacement({ order }: SignedOrder, time: bigint): void {
@@ -316,8 +346,8 @@ export class TradingDay {
     const live = this.#live.get(orderId);
     if (live === undefined) throw new UnknownOrder(orderId);
     const inForce = live.signed.order;
-    if (order.timeInForce !== "GTC")
-      throw new TermsChanged(orderId, `it is ${order.timeInForce}, but only GTC can rest`);
+    if (order.timeInForce !== inForce.timeInForce)
+      throw new TermsChanged(orderId, `it is ${order.timeInForce}, but ${inForce.timeInForce} must stay as it is`);
     if (order.postOnly !== inForce.postOnly) throw new TermsChanged(orderId, "postOnly must stay as it is");
     const remaining = order.quantity - (inForce.quantity - live.remaining);
     if (order.side !== inForce.side || remaining <= 0) return;
@@ -352,7 +382,7 @@ export class TradingDay {
         ...(instructions.stopPrice !== undefined && { stopPriceTicks: toTicks(instructions.stopPrice, tick) }),
       }),
     };
-    if (order.timeInForce !== "GTC") this.#assertFewMakers(slot, command);
+    this.#assertFewMakers(slot, command);
     const signed = { order, signature: entry.signature };
     return accepted(this.#run(slot, command, time, "trader", { signed, hash, instructions, record }));
   }
@@ -363,7 +393,7 @@ export class TradingDay {
     this.checkReplacement(signed, time);
     const { order } = signed;
     const { slot } = this.ticket(order.ticketId);
-    const command: Command = {
+    const command: ReplaceOrder = {
       kind: "replace",
       orderId: orderIdOf(order.ticketId, order.clientId),
       side: order.side,
@@ -371,6 +401,13 @@ export class TradingDay {
       quantity: order.quantity,
       revision: order.revision,
     };
+    const waits = this.liveOrder(order.ticketId, order.clientId)?.status === "waiting";
+    this.#assertFewMakers(slot, {
+      ...command,
+      owner: order.ticketId,
+      timeInForce: order.timeInForce,
+      stopPriceTicks: waits ? command.priceTicks : undefined,
+    });
     return accepted(this.#run(slot, command, time, "trader", { signed, hash }));
   }
 
@@ -423,6 +460,10 @@ export class TradingDay {
       this.#takeDue(auctionTime);
       this.#holdAuction(auctionTime);
     }
+    if (this.#time <= closingTime && time > closingTime) {
+      this.#takeDue(closingTime);
+      this.#noteRested();
+    }
     this.#takeDue(time);
     this.#time = time;
     for (const slot of this.#books.keys()) {
@@ -464,6 +505,19 @@ export class TradingDay {
         ticket.settled = afterTrade(this.market(ticket.slot), ticket, ticket.settled, trade);
       }
     }
+  }
+
+  /**
+   * Sets the executions of one command aside, because the chain refuses them, and halts all markets: somebody has to
+   * find out why. Returns them, and those that cannot settle without them.
+   */
+  setAside(seq: number, time: bigint): readonly Execution[] {
+    for (const slot of this.#books.keys()) {
+      if (this.session(slot) !== "closed") this.#turnTo(slot, "halted", time);
+    }
+    const refused = this.#unsettled.filter((execution) => execution.seq === seq);
+    this.#unsettled = this.#unsettled.filter((execution) => execution.seq !== seq);
+    return [...refused, ...this.#replay()];
   }
 
   /**
@@ -543,8 +597,16 @@ export class TradingDay {
     return ticket;
   }
 
-  /** Throws TooManyMakers if an order would trade with more than MOST_MAKERS orders. */
-  #assertFewMakers(slot: number, order: NewOrder): void {
+  /**
+   * Throws TooManyMakers if an order would trade with more than MOST_MAKERS orders: those of an immediate order settle
+   * in one batch, and nobody may fill the batches of hours with one command. Whom a stop meets is not known yet, so
+   * that an immediate one may be for no more contracts than that.
+   */
+  #assertFewMakers(slot: number, order: MarketOrder): void {
+    if (order.stopPriceTicks !== undefined) {
+      if (order.timeInForce !== "GTC" && order.quantity > MOST_MAKERS) throw new TooManyMakers(order.orderId);
+      return;
+    }
     if (countTrades(this.#book(slot), order, MOST_MAKERS + 1) > MOST_MAKERS) throw new TooManyMakers(order.orderId);
   }
 
@@ -581,6 +643,7 @@ export class TradingDay {
       locks: [...this.#locks].map(([slot, watch]) => [slot, { ...watch }]),
       trades: [...this.#trades].map(([slot, trades]) => [slot, trades.slice(-TRADES_KEPT)]),
       volumes: [...this.#volumes],
+      rested: this.#rested?.map(({ ticket, ...rested }) => ({ ...rested, ticketId: ticket.ticketId })),
     };
   }
 
@@ -610,12 +673,22 @@ export class TradingDay {
     for (const [slot, watch] of state.locks) this.#locks.set(slot, { ...watch });
     for (const [slot, trades] of state.trades) this.#trades.set(slot, [...trades]);
     for (const [slot, volume] of state.volumes) this.#volumes.set(slot, volume);
+    this.#rested = state.rested?.flatMap(({ ticketId, ...rested }) => {
+      const ticket = this.tickets.get(ticketId);
+      return ticket === undefined ? [] : [{ ...rested, ticket }];
+    });
   }
 
   // ---------------------------------------------------------------- the course of the day
 
   #firstSession(): Session {
     return this.times.auctionTime === undefined ? "open" : "pre-open";
+  }
+
+  /** Trading ends: what is cancelled from here on has rested all the same. */
+  #noteRested(): void {
+    const { closingTime, settlementWindow = 0 } = this.times;
+    this.#rested ??= restedOrders(this.#live.values(), closingTime - BigInt(settlementWindow), closingTime);
   }
 
   /** Cancels what is over before a moment: expired orders, and the orders of traders that went silent. */
@@ -638,6 +711,9 @@ export class TradingDay {
       const { centre, tick } = this.market(slot);
       this.#run(slot, { kind: "uncross", referenceTicks: Number(floorDiv(centre, tick)) }, time, "auction");
     }
+    // What ends with the auction's second has no part in what comes after it.
+    this.#takeDue(time + 1n);
+    this.#takeDue(time + 1n);
     for (const slot of waiting) this.#turnTo(slot, "open", time + 1n);
   }
 
@@ -663,7 +739,8 @@ export class TradingDay {
 
   /** Notes since when a book has been locked at a limit. */
   #noteLock(slot: number, time: bigint): void {
-    if (this.times.limitLock === undefined || this.session(slot) === "halted") return;
+    const session = this.session(slot);
+    if (this.times.limitLock === undefined || (session !== "open" && session !== "closing")) return;
     if (!this.#isLocked(slot)) this.#locks.delete(slot);
     else if (!this.#locks.has(slot)) this.#locks.set(slot, { since: time, haltedUntil: undefined });
   }
@@ -683,10 +760,27 @@ export class TradingDay {
 
   // ---------------------------------------------------------------- from the engine into the books
 
-  /** Gives the engine a command and enters what it says into the log and the operator's own books. */
+  /**
+   * Gives the engine a command and enters what it says into the log and the operator's own books. Those must be able to
+   * follow, whatever the engine says: if not, it is a fault of this program and no refusal.
+   */
   #run(slot: number, command: Command, time: bigint, cause: Cause, order?: Commanded): readonly LogEntry[] {
-    const { tick } = this.market(slot);
     const entries = apply(this.#book(slot), this.#log.takeSeq(), command);
+    try {
+      return this.#follow(slot, entries, time, cause, order);
+    } catch (error) {
+      throw error instanceof HedgerowError ? new BooksDiffer(error) : error;
+    }
+  }
+
+  #follow(
+    slot: number,
+    entries: readonly Entry[],
+    time: bigint,
+    cause: Cause,
+    order: Commanded | undefined,
+  ): readonly LogEntry[] {
+    const { tick } = this.market(slot);
     const touched = new Set<string>();
     const lines = entries.map((entry) => {
       const priced = "priceTicks" in entry && entry.priceTicks !== undefined;
@@ -893,10 +987,16 @@ export type DayState = {
   readonly locks: readonly (readonly [slot: number, watch: LockWatch])[];
   readonly trades: readonly (readonly [slot: number, trades: readonly PublicTrade[]])[];
   readonly volumes: readonly (readonly [slot: number, volume: number])[];
+  readonly rested: readonly (Omit<RestedOrder, "ticket"> & { readonly ticketId: Hex })[] | undefined;
 };
 
 /** Since when a book has been locked at a limit, and until when its market is halted for that. */
 type LockWatch = { readonly since: bigint; haltedUntil: bigint | undefined };
+
+/** What decides how many orders an order may meet. */
+type MarketOrder = Pick<NewOrder, "orderId" | "owner" | "side" | "priceTicks" | "quantity" | "timeInForce"> & {
+  readonly stopPriceTicks?: number | undefined;
+};
 
 /** The order that a command is about, as its trader signed it. */
 type Commanded = {

@@ -5,6 +5,7 @@ import type { ProvenTransition, SignedOrder } from "../../src/chain/clearingHous
 import { planBatch } from "../../src/exchange/batchPlan.ts";
 import { type Command, fromJson, type TimedCommand, timedCommandSchema, toJson } from "../../src/exchange/command.ts";
 import { ZERO_HASH } from "../../src/exchange/log.ts";
+import { PublishedBooks } from "../../src/exchange/publishedBooks.ts";
 import { type Effects, Sequencer, type SequencerState } from "../../src/exchange/sequencer.ts";
 import { isCovered, type TicketView } from "../../src/exchange/ticketView.ts";
 import type { DayTimes } from "../../src/exchange/tradingDay.ts";
@@ -19,7 +20,8 @@ import { NO_PROOF } from "./unprovenExchange.ts";
 
 // A whole exchange without chain, signatures and disk: random commands, and what must be true after each of them.
 
-const MARKET: EpochMarket = {
+/** A market with narrow limits. */
+export const MARKET: EpochMarket = {
   contractId: ZERO_HASH,
   listed: true,
   centre: 1_000n,
@@ -87,6 +89,8 @@ class World {
   /** A state that was taken, and how it read at once. */
   #kept: { readonly state: SequencerState; readonly json: string } | undefined;
   readonly #orders = new Map<string, Entered>();
+  /** What the public makes of the changes that it is told. */
+  readonly #published = new PublishedBooks();
   /** Contracts traded of each order. */
   readonly #traded = new Map<string, number>();
 
@@ -129,6 +133,7 @@ class World {
     const timed: TimedCommand = { time: larger(this.#time, this.#machine.time), command };
     const before = new Map([...this.#machine.day.tickets].map(([id, { balance }]) => [id, balance.position]));
     const numberBefore = this.#machine.number;
+    const isDue = this.#machine.day.isDue(timed.time);
     if (command.kind === "place" && !this.#isLive(command.entry)) {
       this.#enter(command.entry, command.entry.instructions?.reduceOnly === true || this.#isReduceOnly(command.entry));
     }
@@ -140,6 +145,7 @@ class World {
     }
     const json = toJson(effects);
     assert.equal(toJson(this.#restored.execute(timed)), json, "the restored exchange answers otherwise");
+    assert(isDue || effects.due.length === 0, "something was due that nobody expected");
     if (effects.number === undefined) {
       assert.equal(this.#machine.number, numberBefore);
       assert.equal(effects.losses.length, 0, "something was lost by a command that is not recorded");
@@ -380,8 +386,10 @@ class World {
     for (const happening of [...due, ...happenings]) {
       if (happening.kind === "begun") {
         this.#lastExecTime = 0n;
+        this.#published.clear();
         this.#count("begun");
       }
+      if (happening.kind === "book") this.#published.apply(happening.slot, happening.seq, happening.changes);
       if (happening.kind !== "entry") continue;
       const { line, receipts } = happening;
       const { entry, time } = line;
@@ -438,6 +446,7 @@ class World {
       assert(isCovered(day.market(ticket.slot), ticket), `ticket ${ticket.ticketId} cannot honour its orders`);
       assertResting(ticket);
       live += ticket.orders.size;
+      if (day.unsettled.length === 0) assert.deepEqual(ticket.balance, ticket.settled, "all is settled, but not this");
       position += ticket.balance.position - ticket.settled.position;
       cash += ticket.balance.cash - ticket.settled.cash;
     }
@@ -451,6 +460,8 @@ class World {
     for (const slot of SLOTS) {
       if (this.#epoch === 0) continue;
       const { bids, asks } = day.depth(slot);
+      const told = this.#published.snapshot(slot);
+      assert.deepEqual([told.bids, told.asks], [bids, asks], "the public was told of another book");
       const [bid, ask] = [bids[0], asks[0]];
       const mayCross = ["pre-open", "closed"].includes(day.session(slot));
       assert(mayCross || bid === undefined || ask === undefined || bid.price < ask.price, "the book is crossed");
