@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { after, before, test } from "node:test";
@@ -36,8 +36,12 @@ type Ended = { readonly code: number | null; readonly output: string };
 async function demo(
   args: readonly string[],
   act?: (child: ReturnType<typeof spawn>, output: string) => void,
+  env: Readonly<Record<string, string>> = {},
 ): Promise<Ended> {
-  const child = spawn(process.execPath, [DEMO, ...args], { stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn(process.execPath, [DEMO, ...args], {
+    stdio: ["ignore", "pipe", "pipe"],
+    env: { ...process.env, ...env },
+  });
   let output = "";
   for (const stream of [child.stdout, child.stderr]) {
     stream.on("data", (chunk: Buffer) => {
@@ -49,11 +53,27 @@ async function demo(
   return { code: child.exitCode, output };
 }
 
-test("the demo plays a whole day, every claim holds and every token is accounted for [DEV-5, CON-1, CON-2, CON-7]", async () => {
+/** All processes of this machine. */
+function processes(): readonly { readonly pid: number; readonly parent: number }[] {
+  const lines = execFileSync("ps", ["-A", "-o", "pid=,ppid="], { encoding: "utf8" }).trim().split("\n");
+  return lines.map((line) => {
+    const [pid = 0, parent = 0] = line.trim().split(/\s+/).map(Number);
+    return { pid, parent };
+  });
+}
+
+function childrenOf(parent: number): readonly number[] {
+  return processes().flatMap((each) => (each.parent === parent ? [each.pid] : []));
+}
+
+test("the demo plays a whole day, its exchange killed on the way, every claim holds and every token is accounted for [DEV-5, CON-1, CON-2, CON-7, JRN-2, JRN-12, BAT-18, REC-3, API-7]", async () => {
   const file = join(directory, "story.json");
   const { code, output } = await demo(["--json", file]);
   assert.equal(code, 0, output);
   assert.match(output, /^conserved: yes$/m);
+  for (const claim of [/the book is the same/, /nothing was posted twice/, /each signed by the operator/]) {
+    assert.match(output, claim);
+  }
   const summary = summarySchema.parse(JSON.parse(await readFile(file, "utf8")));
   assert.ok(summary.ok && summary.conserved);
   assert.ok(summary.traders >= 10 && summary.fills >= 8 && summary.transitions >= 40);
@@ -102,12 +122,20 @@ test("a malformed line ends the demo with its number, bad arguments with the usa
   assert.match(bad.output, /--traders: must be a whole number from 2 to 256/);
 });
 
-test("Ctrl-C ends the demo, its node and its wallets [DEV-5]", async () => {
+test("Ctrl-C ends the demo, its node, its exchange and its wallets [DEV-5]", async () => {
+  const temporary = await mkdtemp(join(directory, "interrupted-"));
   let pressed = false;
-  const { code, output } = await demo([], (child, text) => {
+  let children: readonly number[] = [];
+  const act = (child: ReturnType<typeof spawn>, text: string): void => {
     if (pressed || !text.includes("seats are open")) return;
     pressed = true;
+    children = childrenOf(child.pid ?? 0);
     child.kill("SIGINT");
-  });
+  };
+  const { code, output } = await demo([], act, { TMPDIR: temporary });
   assert.equal(code, 130, output);
+  assert.deepEqual(await readdir(temporary), []);
+  assert.equal(children.length, 2, "the chain and the exchange");
+  const left = processes().filter(({ pid }) => children.includes(pid));
+  assert.deepEqual(left, []);
 });
