@@ -9,6 +9,7 @@ import { DEMO_CLEARING_TERMS, DOLLAR } from "../../src/clearing/leanHogs.ts";
 import { type FlowRow, parseFlow } from "../../src/market/flow.ts";
 import { HedgerowError } from "../../src/protocol/errors.ts";
 import type { Hex } from "../../src/protocol/keys.ts";
+import type { SignedWatch } from "../../src/protocol/order.ts";
 import { verifyReceipt } from "../../src/protocol/receipt.ts";
 import type { Narrator } from "./narrator.ts";
 import { by, type DemoTrader, type Stage } from "./stage.ts";
@@ -206,6 +207,7 @@ class FlowDriver {
   readonly #expiry: bigint;
   readonly #session: OrderEntrySession;
   readonly #orders = new Map<string, Placed>();
+  readonly #watches = new Map<Hex, SignedWatch>();
   #underWay: Promise<void>[] = [];
   #step: Step = "NEW";
 
@@ -358,8 +360,9 @@ class FlowDriver {
       });
     // Mostly nothing has traded: signed on that guess while answers are under way.
     const guess = await replacement(0);
+    const watch = await this.#watchOf(ticketId, order.trader);
     await this.#answered();
-    const { status, filled } = await this.#stage.client.fetchOrder(ticketId, clientId);
+    const { status, filled } = await this.#stage.client.fetchOrder(watch, clientId);
     if (status !== "open") {
       this.unknown++;
       return undefined;
@@ -370,6 +373,13 @@ class FlowDriver {
       order.signed = signed;
       this.modified++;
     };
+  }
+
+  /** What shows a ticket's orders: signed once for each. */
+  async #watchOf(ticketId: Hex, { account }: DemoTrader): Promise<SignedWatch> {
+    const watch = this.#watches.get(ticketId) ?? (await account.signWatch(ticketId, this.#expiry));
+    this.#watches.set(ticketId, watch);
+    return watch;
   }
 
   #priceOf({ price }: { readonly price: number }): bigint {

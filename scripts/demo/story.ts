@@ -155,9 +155,11 @@ export async function playStory(stage: Stage, narrator: Narrator): Promise<Story
   );
   await place("Carol", "buy", 32_000, 30);
   await place("Eve", "buy", 32_000, 20);
+  const { ticketId: alices, clientId } = offer.order;
+  const alicesWatch = await stage.trader("Alice").account.signWatch(alices, (await stage.now()) + 3_600n);
   narrator.claim(
     "Alice's offer is filled in parts: 80 of 90 so far",
-    (await client.fetchOrder(offer.order.ticketId, offer.order.clientId)).remaining === 10,
+    (await client.fetchOrder(alicesWatch, clientId)).remaining === 10,
   );
   await place("Eve", "buy", 32_000, 10);
   await say("Alice is short 90; Bob, Carol and Eve are long 30 each.");

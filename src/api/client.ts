@@ -211,8 +211,11 @@ export function connectExchange(url: string, options: ClientOptions = {}) {
       const request = { cancelAfter: cancelAfterMessageOf(heartbeat) };
       return (await ask(api.cancelAllOrdersAfter(request, unary))).deadline;
     },
-    fetchOrder: async (ticketId: Hex, clientId: bigint): Promise<OrderReport> =>
-      reportFrom(present("order", (await ask(api.fetchOrder({ ticketId, clOrdId: clientId }, unary))).order)),
+    /** An order of the ticket that the watch is of, dead or alive. */
+    fetchOrder: async (watch: SignedWatch, clientId: bigint): Promise<OrderReport> => {
+      const request = { watch: watchMessageOf(watch), clOrdId: clientId };
+      return reportFrom(present("order", (await ask(api.fetchOrder(request, unary))).order));
+    },
     fetchOpenOrders: async (watch: SignedWatch): Promise<readonly OrderReport[]> =>
       (await ask(api.fetchOpenOrders({ watch: watchMessageOf(watch) }, unary))).orders.map(reportFrom),
     fetchTicket: async (ticketId: Hex): Promise<TicketReport> =>

@@ -8,6 +8,7 @@ import type {
 } from "../../src/exchange/service.ts";
 import { HedgerowError } from "../../src/protocol/errors.ts";
 import type { Hex } from "../../src/protocol/keys.ts";
+import type { SignedWatch } from "../../src/protocol/order.ts";
 import type { SignedReceipt } from "../../src/protocol/receipt.ts";
 
 export const TICKET: Hex = `0x${"a1".repeat(32)}`;
@@ -112,6 +113,12 @@ export const TRANSITION: ProvenTransition = {
   },
 };
 
+/** The ticket that may be watched. */
+function watched({ watch: { ticketId } }: SignedWatch): { readonly ticketId: Hex } {
+  if (ticketId !== TICKET) throw new Refusal("WrongSigner", "somebody else signed");
+  return { ticketId };
+}
+
 export function fakeService(): FakeService {
   const listeners = new Set<(event: ExchangeEvent) => void>();
   const asked: { method: string; input: unknown }[] = [];
@@ -145,12 +152,8 @@ export function fakeService(): FakeService {
       ask("cancelAfter", input, () => ({
         deadline: input.cancelAfter.seconds === 0 ? undefined : 1_900_000_000n + BigInt(input.cancelAfter.seconds),
       })),
-    order: (ticketId, clientId) => ask("order", { ticketId, clientId }, () => report(clientId, { ticketId })),
-    openOrders: (input) =>
-      ask("openOrders", input, () => {
-        if (input.watch.ticketId !== TICKET) throw new Refusal("WrongSigner", "somebody else signed");
-        return [report(1n), report(2n)];
-      }),
+    order: (input, clientId) => ask("order", { ...input, clientId }, () => report(clientId, watched(input))),
+    openOrders: (input) => ask("openOrders", input, () => [report(1n, watched(input)), report(2n, watched(input))]),
     ticket: (ticketId) =>
       ask("ticket", ticketId, () => ({
         ticketId,
@@ -190,6 +193,7 @@ export function fakeService(): FakeService {
       nextBatchNumber: 9,
       logHead: WORD,
     }),
+    durable: () => ask("durable", undefined, () => undefined),
     batch: (batchNumber) =>
       ask("batch", batchNumber, () => ({
         batchNumber,

@@ -5,7 +5,7 @@ import { z } from "zod";
 import { createConnectTransport, createGrpcTransport, createGrpcWebTransport } from "@connectrpc/connect-node";
 import { orderMessageOf } from "../../src/api/codecOrders.ts";
 import { Exchange } from "../../src/api/gen/hedgerow/exchange/v1/exchange_pb.ts";
-import { orderEntry, receipt, report, SIGNATURE, TICKET, TRANSITION } from "./fakeService.ts";
+import { orderEntry, OTHER_TICKET, receipt, report, SIGNATURE, TICKET, TRANSITION } from "./fakeService.ts";
 import { open } from "./support.ts";
 
 const ORDER = { ...orderEntry(5n) };
@@ -36,7 +36,7 @@ test("every verb reaches the service and its answer comes back unchanged [API-1]
   assert.deepEqual(await client.cancelOrder(cancel), answer);
   assert.equal((await client.cancelAllOrders(cancelAll)).length, 2);
   assert.equal(await client.cancelAllOrdersAfter(heartbeat), 1_900_000_060n);
-  assert.deepEqual(await client.fetchOrder(TICKET, 9n), report(9n));
+  assert.deepEqual(await client.fetchOrder(watch, 9n), report(9n));
   assert.deepEqual(await client.fetchOpenOrders(watch), [report(1n), report(2n)]);
   assert.deepEqual(await client.fetchTicket(TICKET), await service.ticket(TICKET));
   assert.deepEqual(await client.fetchMarkets(), service.markets());
@@ -49,6 +49,15 @@ test("every verb reaches the service and its answer comes back unchanged [API-1]
 
   const inputs = service.asked.slice(0, 7).map(({ input }) => input);
   assert.deepEqual(inputs, [TRANSITION, ORDER, stop, ORDER, cancel, cancelAll, heartbeat]);
+});
+
+test("an order is shown to who bears a watch of its ticket, and to nobody else [API-9]", async (t) => {
+  const { service, client } = await open(t);
+  const watch = { watch: { ticketId: TICKET, validUntil: 2_000_000_000n }, signature: SIGNATURE };
+  assert.deepEqual(await client.fetchOrder(watch, 9n), report(9n));
+  assert.deepEqual(service.asked.at(-1), { method: "order", input: { ...watch, clientId: 9n } });
+  const foreign = { ...watch, watch: { ...watch.watch, ticketId: OTHER_TICKET } };
+  await assert.rejects(client.fetchOrder(foreign, 9n), { code: "WrongSigner", status: "Unauthenticated" });
 });
 
 test("gRPC, gRPC-Web and Connect say the same over both HTTP versions of one port [API-2]", async (t) => {

@@ -17,6 +17,7 @@ import { Sequencer } from "../../src/exchange/sequencer.ts";
 import type { OrderAnswer, OrderReport } from "../../src/exchange/service.ts";
 import { accountKeys, type Hex, newSeedPhrase } from "../../src/protocol/keys.ts";
 import { HedgerowError } from "../../src/protocol/errors.ts";
+import type { SignedWatch } from "../../src/protocol/order.ts";
 import { contradict, type Receipt } from "../../src/protocol/receipt.ts";
 import { TraderAccount } from "../../src/trader/account.ts";
 import { drawFrom } from "../support/compareBooks.ts";
@@ -234,10 +235,14 @@ describe("an exchange that is killed", () => {
     const client = clientOf(running);
     const { bids, asks } = await client.fetchOrderBook(HOGS);
     assert.deepEqual({ bids, asks }, machine.day.depth(HOGS));
+    const watches = new Map<Hex, SignedWatch>();
+    for (const ticketId of tickets) watches.set(ticketId, await account.signWatch(ticketId, NEVER));
     for (const clientId of newest) {
       const order = orders.get(clientId);
       assert(order !== undefined, `order ${clientId} was acknowledged and is gone`);
-      assert.deepEqual(await client.fetchOrder(order.ticketId, clientId), order);
+      const watch = watches.get(order.ticketId);
+      assert(watch !== undefined);
+      assert.deepEqual(await client.fetchOrder(watch, clientId), order);
     }
     const known = [...first.values()];
     for (const { signed, answer } of [known[0], known.at(-1), known[draw(known.length)]].flatMap((one) => one ?? [])) {

@@ -131,8 +131,8 @@ export function routes(router: ConnectRouter, parts: OrderEntryParts & { readonl
       }),
     fetchOrder: (request, context) =>
       calls.unary(context, async () => {
-        const ticketId = hashFrom("ticket_id", request.ticketId);
-        return { order: reportMessageOf(await service.order(ticketId, request.clOrdId)) };
+        const watch = watchFrom(present("watch", request.watch));
+        return { order: reportMessageOf(await service.order(watch, request.clOrdId)) };
       }),
     fetchOpenOrders: (request, context) =>
       calls.unary(context, async () => {
