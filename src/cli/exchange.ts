@@ -23,23 +23,31 @@ export class FileTooOpen extends HedgerowError {
 }
 
 const whole = (lowest: number) => z.coerce.number<string>().int(`give a whole number`).min(lowest);
-const optionsSchema = z.object({
-  chain: z.url("give the URL of a node, as http://127.0.0.1:8545"),
-  clearingHouse: z.custom<Hex>((value) => typeof value === "string" && isAddress(value), "give the contract's address"),
-  journal: z.string().min(1, "give a directory"),
-  key: z.string().min(1, "give a file"),
-  passwordFile: z.string().optional(),
-  host: z.string().min(1, "give an address of this machine"),
-  port: whole(0).max(65_535, "give a port from 0 to 65535"),
-  chainId: whole(1).optional(),
-  fromBlock: whole(0),
-  batchSize: whole(1),
-  batchMs: whole(1),
-  haltAfter: whole(1).optional(),
-  haltFor: whole(1).optional(),
-  snapshotEvery: whole(1).optional(),
-  logLevel: z.enum(["debug", "info", "warn", "error", "silent"]),
-});
+const optionsSchema = z
+  .object({
+    chain: z.url("give the URL of a node, as http://127.0.0.1:8545"),
+    clearingHouse: z.custom<Hex>(
+      (value) => typeof value === "string" && isAddress(value),
+      "give the contract's address",
+    ),
+    journal: z.string().min(1, "give a directory"),
+    key: z.string().min(1, "give a file"),
+    passwordFile: z.string().optional(),
+    host: z.string().min(1, "give an address of this machine"),
+    port: whole(0).max(65_535, "give a port from 0 to 65535"),
+    chainId: whole(1).optional(),
+    fromBlock: whole(0),
+    batchSize: whole(1),
+    batchMs: whole(1),
+    haltAfter: whole(1).optional(),
+    haltFor: whole(1).optional(),
+    snapshotEvery: whole(1).optional(),
+    logLevel: z.enum(["debug", "info", "warn", "error", "silent"]),
+  })
+  .refine(({ haltAfter, haltFor }) => (haltAfter === undefined) === (haltFor === undefined), {
+    path: ["haltFor"],
+    error: "give --halt-after and --halt-for together, or neither",
+  });
 
 /** As commander gives them. */
 export type ExchangeCommandOptions = Readonly<Record<string, string | undefined>>;

@@ -1,5 +1,5 @@
 import type { Batch, Fill, ProvenTransition, SignedOrder } from "../chain/clearingHouse.ts";
-import { isEntering } from "../protocol/action.ts";
+import { isEntering, ticketIdOf } from "../protocol/action.ts";
 import type { Hex } from "../protocol/keys.ts";
 import type { Execution } from "./tradingDay.ts";
 
@@ -76,10 +76,15 @@ export function planBatch(
 
   const [first] = runsOf(executions);
   const reserved = first !== undefined && canSettle(first) ? larger(limits.gas / 2n, runGas(first)) : 0n;
-  const entering = take(
+  // Openings that executions wait for go first: nobody may hold up the fills of others with a ticket far back.
+  const awaited = new Set(executions.flatMap(({ maker, taker }) => [maker.order.ticketId, taker.order.ticketId]));
+  const isAwaited = (transition: ProvenTransition): boolean =>
+    awaited.size > 0 && openedTickets(transition).some((ticketId) => awaited.has(ticketId));
+  const waiting = Map.groupBy(
     queue.filter(({ action }) => isEntering(action.name)),
-    limits.gas - reserved,
+    isAwaited,
   );
+  const entering = take([...(waiting.get(true) ?? []), ...(waiting.get(false) ?? [])], limits.gas - reserved);
   let fills = 0;
   for (const run of runsOf(executions)) {
     const cost = runGas(run);
@@ -128,18 +133,40 @@ export function batchOf(plan: BatchPlan, batchNumber: number, logHead: Hex): Bat
   };
 }
 
-/** Executions in pieces that may settle apart: the contract takes the fills of an immediate order in one (spec FIL-16). */
+/**
+ * Executions in pieces that may settle apart: the contract takes the fills of an immediate order in one (spec FIL-16).
+ * Other orders that its trades set off are pieces of their own.
+ */
 function* runsOf(executions: readonly Execution[]): Generator<readonly Execution[]> {
   let run: Execution[] = [];
   for (const execution of executions) {
     const [first] = run;
-    if (first !== undefined && (first.seq !== execution.seq || first.taker.order.timeInForce === "GTC")) {
+    if (first !== undefined && (first.taker !== execution.taker || first.seq !== execution.seq || isDivisible(first))) {
       yield run;
       run = [];
     }
     run.push(execution);
   }
   if (run.length > 0) yield run;
+}
+
+function isDivisible({ taker }: Execution): boolean {
+  return taker.order.timeInForce === "GTC";
+}
+
+const opened = new WeakMap<ProvenTransition, readonly Hex[]>();
+
+/** Tickets that a transition opens. */
+export function openedTickets(transition: ProvenTransition): readonly Hex[] {
+  const known = opened.get(transition);
+  if (known !== undefined) return known;
+  const { action } = transition;
+  const ids =
+    action.name === "openTicket"
+      ? action.tickets.map((_, index) => ticketIdOf({ ...transition, slot: action.slot }, index))
+      : [];
+  opened.set(transition, ids);
+  return ids;
 }
 
 function ordersOf(run: readonly Execution[]): readonly SignedOrder[] {

@@ -29,8 +29,11 @@ export type Batched = {
 export type BatcherReport = {
   readonly onPosted?: (result: unknown) => void;
   readonly onClosed?: (result: unknown) => void;
-  readonly onFailure?: (what: "follow" | "post" | "close", error: HedgerowError, retryMs: number) => void;
+  readonly onFailure?: (what: Step, error: HedgerowError, retryMs: number) => void;
 };
+
+/** What the batcher does in turn. */
+export type Step = "tick" | "follow" | "post" | "close";
 
 /** How often the clock, the queue and the chain are looked at. */
 const BEAT_MS = 100;
@@ -70,7 +73,7 @@ export class Batcher {
 
   async #run(): Promise<void> {
     while (!this.#stopping.signal.aborted) {
-      await this.#operator.tick();
+      await this.#attempt("tick", () => this.#operator.tick());
       await this.#attempt("follow", () => this.#operator.sync());
       if (this.#operator.isDayOver) {
         await this.#attempt("close", async () => {
@@ -100,11 +103,11 @@ export class Batcher {
   }
 
   /** Does something that the chain may refuse; after a failure everything waits, longer each time. */
-  async #attempt(what: "follow" | "post" | "close", work: () => Promise<unknown>): Promise<void> {
+  async #attempt(what: Step, work: () => Promise<unknown>): Promise<void> {
     if (performance.now() < this.#notBefore) return;
     try {
       await work();
-      if (what !== "follow" || this.#operator.waiting === 0) this.#failures = 0;
+      if (what === "post" || what === "close" || this.#operator.waiting === 0) this.#failures = 0;
     } catch (error) {
       if (!(error instanceof HedgerowError)) throw error;
       if (this.#stopping.signal.aborted) return;

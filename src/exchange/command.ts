@@ -40,6 +40,8 @@ export type Command =
   | { readonly kind: "queue"; readonly transition: ProvenTransition }
   /** The transition will never act. */
   | { readonly kind: "drop"; readonly nullifier: bigint; readonly reason: string }
+  /** The chain refuses the executions of command `seq` of the log: they are set aside, and trading is halted. */
+  | { readonly kind: "setAside"; readonly seq: number; readonly reason: string }
   /** The batch is handed to the node: from now on it may be on chain. */
   | {
       readonly kind: "send";

@@ -36,7 +36,6 @@ import {
 import type { Receipt, SignedReceipt } from "../protocol/receipt.ts";
 import {
   admit,
-  assertUnchanged,
   CreditUnavailable,
   InvalidTransition,
   NullifierTaken,
@@ -74,7 +73,7 @@ import { type ProofCheck, ProofQueue } from "./proofQueue.ts";
 import { PublishedBooks } from "./publishedBooks.ts";
 import { restingQuotes } from "./restingQuotes.ts";
 import { type Effects, type Loss, Sequencer, type SequencerState } from "./sequencer.ts";
-import { serial } from "./serial.ts";
+import { shared } from "./serial.ts";
 import type {
   Announcement,
   BatchReport,
@@ -277,7 +276,9 @@ export class Operator implements ExchangeService {
   readonly #sending: SendOptions;
   readonly #isChainReachable: () => boolean;
   readonly #listeners = new Set<(event: ExchangeEvent) => void>();
-  readonly #syncing = serial();
+  readonly #syncing = shared(() => this.#follow());
+  /** Resolves when all commands of traders so far have been run. */
+  #turn: Promise<unknown> = Promise.resolve();
   #stopped: ExchangeStopped | undefined;
   #snapshotAt: number;
   #chainAnswered = true;
@@ -330,7 +331,7 @@ export class Operator implements ExchangeService {
     const terms = await chain.house.read.clearingTerms();
     const store = parts.store ?? memoryStore();
     const { nextBatchNumber, lastSeq } = await readDayState(chain);
-    const { machine, snapshot } = replayed(store, { nextSeq: Number(lastSeq) + 1, nextBatchNumber });
+    const { machine, snapshot } = replayed(store, { nextSeq: firstSeq(lastSeq), nextBatchNumber });
     // What the chain shows now it will not show to a restart: a journal begins with what it began from.
     if (snapshot === undefined) await store.saveSnapshot(machine.number, toJson(machine.state()));
     const operator = new Operator(parts, terms, machine, store);
@@ -492,7 +493,7 @@ export class Operator implements ExchangeService {
     }
     if (this.#state.transitioned.has(nullifier)) throw new NullifierTaken(nullifier, "spent");
     this.#assertTaking(transition);
-    if (action.name === "closeTicket") assertUnchanged(day.ticket(action.ticketId), action);
+    this.#assertDurable();
     const { effects, released } = this.#execute({ kind: "queue", transition }, time);
     await released;
     return { nullifier, ticketIds: effects.ticketIds };
@@ -509,15 +510,17 @@ export class Operator implements ExchangeService {
     this.#assertRunning();
     const { sessionKey } = this.#machine.day.ticket(entry.order.ticketId);
     const hash = orderHash(this.domain, entry.order);
-    await Promise.all([
+    const checked = Promise.all([
       this.#assertSigned(hash, entry.signature, sessionKey),
       this.#assertInstructed(entry, hash, sessionKey),
     ]);
-    const time = await this.#now();
-    const first = this.#firstAnswer(entry, hash);
-    if (first !== undefined) return this.#again(first);
-    this.#assertPace();
-    return this.#ordered({ kind: "place", entry, hash }, entry.order, time);
+    const done = await this.#inTurn(checked, (time) => {
+      const first = this.#firstAnswer(entry, hash);
+      if (first !== undefined) return { first };
+      this.#assertPace();
+      return this.#execute({ kind: "place", entry, hash }, time);
+    });
+    return "first" in done ? this.#again(done.first) : answerAbout(done, entry.order);
   }
 
   /**
@@ -531,10 +534,11 @@ export class Operator implements ExchangeService {
     this.#assertRunning();
     const { sessionKey } = this.#machine.day.ticket(signed.order.ticketId);
     const hash = orderHash(this.domain, signed.order);
-    await this.#assertSigned(hash, signed.signature, sessionKey);
-    const time = await this.#now();
-    this.#assertPace();
-    return this.#ordered({ kind: "replace", signed, hash }, signed.order, time);
+    const done = await this.#inTurn(this.#assertSigned(hash, signed.signature, sessionKey), (time) => {
+      this.#assertPace();
+      return this.#execute({ kind: "replace", signed, hash }, time);
+    });
+    return answerAbout(done, signed.order);
   }
 
   /** Takes an order out of the book. Throws MalformedMessage, MalformedSignature, WrongSigner, UnknownTicket or UnknownOrder. */
@@ -542,8 +546,11 @@ export class Operator implements ExchangeService {
     const { cancel, signature } = parseCancel(input);
     this.#assertRunning();
     const { sessionKey } = this.#machine.day.ticket(cancel.ticketId);
-    await this.#assertSigned(cancelHash(this.domain, cancel), signature, sessionKey);
-    return this.#ordered({ kind: "cancel", ...cancel }, cancel, await this.#now());
+    const checked = this.#assertSigned(cancelHash(this.domain, cancel), signature, sessionKey);
+    return answerAbout(
+      await this.#inTurn(checked, (time) => this.#execute({ kind: "cancel", ...cancel }, time)),
+      cancel,
+    );
   }
 
   /** Takes all orders of a ticket out. Throws as cancelOrder, and NonceUsed (spec ORD-16). */
@@ -551,8 +558,10 @@ export class Operator implements ExchangeService {
     const { cancelAll, signature } = parseCancelAll(input);
     this.#assertRunning();
     const { sessionKey } = this.#machine.day.ticket(cancelAll.ticketId);
-    await this.#assertSigned(cancelAllHash(this.domain, cancelAll), signature, sessionKey);
-    const { effects, released } = this.#execute({ kind: "cancelAll", ...cancelAll }, await this.#now());
+    const checked = this.#assertSigned(cancelAllHash(this.domain, cancelAll), signature, sessionKey);
+    const { effects, released } = await this.#inTurn(checked, (time) =>
+      this.#execute({ kind: "cancelAll", ...cancelAll }, time),
+    );
     const signed = (await released).slice(receiptsOf(effects.due).length);
     return entriesOf(effects.happenings).flatMap(({ orders: [order] }, i) => {
       const receipt = signed[i];
@@ -565,9 +574,11 @@ export class Operator implements ExchangeService {
     const { cancelAfter, signature } = parseCancelAfter(input);
     this.#assertRunning();
     const { sessionKey } = this.#machine.day.ticket(cancelAfter.ticketId);
-    await this.#assertSigned(cancelAfterHash(this.domain, cancelAfter), signature, sessionKey);
-    const { released } = this.#execute({ kind: "cancelAfter", ...cancelAfter }, await this.#now());
-    const { cancelAt } = this.#machine.day.ticket(cancelAfter.ticketId);
+    const checked = this.#assertSigned(cancelAfterHash(this.domain, cancelAfter), signature, sessionKey);
+    const { released, cancelAt } = await this.#inTurn(checked, (time) => {
+      const executed = this.#execute({ kind: "cancelAfter", ...cancelAfter }, time);
+      return { ...executed, cancelAt: this.#machine.day.ticket(cancelAfter.ticketId).cancelAt };
+    });
     await released;
     return { deadline: cancelAt };
   }
@@ -637,28 +648,34 @@ export class Operator implements ExchangeService {
 
   /** Reads what is new on chain and follows the epochs. Throws ChainUnavailable. */
   sync(): Promise<void> {
-    return this.#syncing(async () => {
-      this.#chainAnswered = false;
-      await this.#state.sync();
-      this.#chainAnswered = true;
-      const { epoch, phase } = this.#state;
-      const machine = this.#machine;
+    return this.#syncing();
+  }
+
+  async #follow(): Promise<void> {
+    this.#chainAnswered = false;
+    await this.#state.sync();
+    this.#chainAnswered = true;
+    const machine = this.#machine;
+    const { epoch, phase } = this.#state;
+    const isNew = (): boolean =>
       // A batch under way belongs to the old phase: first see what became of it.
-      if ((epoch === machine.day.times.epoch && phase === machine.phase) || machine.sent !== undefined) return;
-      const report = await this.#state.chain.house.read.epochOf([epoch]);
-      if (epoch === machine.day.times.epoch && phase === "window") {
-        this.#executeOwn({ kind: "window" }, machine.time);
-        this.#announceClose(epoch, report.closedAt);
-      } else {
-        const { callAuction, settlementWindow } = this.#terms;
-        const auctionTime = callAuction === 0 ? undefined : report.openedAt + BigInt(callAuction);
-        const { openedAt, closingTime } = report;
-        const times = { epoch, openedAt, closingTime, auctionTime, settlementWindow, limitLock: this.#limitLock };
-        const markets = this.#state.markets(epoch);
-        this.#executeOwn({ kind: "day", times, phase, markets, tickets: await this.#inherited(epoch) }, machine.time);
-        if (phase === "trading") this.#announce({ type: "epoch-opened", epoch, openedAt, closingTime });
-      }
-    });
+      machine.sent === undefined && (epoch !== machine.day.times.epoch || phase !== machine.phase);
+    if (!isNew()) return;
+    const { openedAt, closingTime, closedAt } = await this.#state.chain.house.read.epochOf([epoch]);
+    const goesOn = epoch === machine.day.times.epoch && phase === "window";
+    const tickets = goesOn ? [] : await this.#inherited(epoch);
+    // Others went on while the chain was asked.
+    if (!isNew() || epoch !== this.#state.epoch || phase !== this.#state.phase) return;
+    if (goesOn) {
+      this.#executeOwn({ kind: "window" }, machine.time);
+      this.#announceClose(epoch, closedAt);
+      return;
+    }
+    const { callAuction, settlementWindow } = this.#terms;
+    const auctionTime = callAuction === 0 ? undefined : openedAt + BigInt(callAuction);
+    const times = { epoch, openedAt, closingTime, auctionTime, settlementWindow, limitLock: this.#limitLock };
+    this.#executeOwn({ kind: "day", times, phase, markets: this.#state.markets(epoch), tickets }, machine.time);
+    if (phase === "trading") this.#announce({ type: "epoch-opened", epoch, openedAt, closingTime });
   }
 
   /** Posts the next batch of what waits; undefined if nothing does. See Posting.post for what it reports and throws. */
@@ -695,7 +712,7 @@ export class Operator implements ExchangeService {
     this.#executeOwn({ kind: "stop" }, time);
     const batches = await this.flush();
     const { firstBatchInWindow } = await this.#state.chain.house.read.epochOf([day.times.epoch]);
-    const closed = await this.#close(restingQuotes(this.#machine.rested, day, firstBatchInWindow));
+    const closed = await this.#close(restingQuotes(day.rested, day, firstBatchInWindow));
     await this.sync();
     return { batches, ...closed };
   }
@@ -706,10 +723,7 @@ export class Operator implements ExchangeService {
    * Applies a command, hands it to the store, and publishes what came of it once it is durable. Throws why the command
    * was refused.
    */
-  #execute(
-    command: Command,
-    time: bigint,
-  ): { readonly effects: Effects; readonly released: Promise<readonly SignedReceipt[]> } {
+  #execute(command: Command, time: bigint): Executed {
     this.#assertRunning();
     // Others may have gone on since the clock was read. The store must say the time at which the command was applied.
     const timed = { time: time > this.#machine.time ? time : this.#machine.time, command };
@@ -779,18 +793,21 @@ export class Operator implements ExchangeService {
     return this.#stopped;
   }
 
-  /** Runs a trader's command about one order, and answers with what became of that order. */
-  async #ordered(
-    command: Command,
-    { ticketId, clientId }: { readonly ticketId: Hex; readonly clientId: bigint },
-    time: bigint,
-  ): Promise<OrderAnswer> {
-    const { effects, released } = this.#execute(command, time);
-    const signed = (await released).slice(receiptsOf(effects.due).length);
-    const own = about(effects.happenings, ticketId, clientId);
-    const order = own.at(-1)?.order;
-    if (order === undefined) throw new OrderUnknown(ticketId, clientId);
-    return { order, receipts: own.flatMap(({ place }) => signed[place] ?? []) };
+  /**
+   * Runs what traders ask for in the order in which they asked, however long their signatures take to check: nobody
+   * may overtake. What `act` waits for, others would wait for too, so it returns its promises wrapped.
+   */
+  #inTurn<T extends object>(checked: Promise<unknown>, act: (time: bigint) => T): Promise<T> {
+    checked.catch(() => undefined);
+    const acted = this.#turn.then(async () => {
+      await checked;
+      const time = await this.#now();
+      this.#assertRunning();
+      this.#assertDurable();
+      return act(time);
+    });
+    this.#turn = acted.catch(() => undefined);
+    return acted;
   }
 
   /** Closes the epoch with quotes; without them if they are what the contract refuses: nothing may hold up the close. */
@@ -818,6 +835,10 @@ export class Operator implements ExchangeService {
 
   #assertRunning(): void {
     if (this.#stopped !== undefined) throw this.#stopped;
+  }
+
+  /** Throws Overloaded where the disk is slower than the traders. */
+  #assertDurable(): void {
     const { pending } = this.#store;
     if (pending > this.#bounds.undurable) throw new Overloaded("commands", pending, this.#bounds.undurable);
   }
@@ -883,14 +904,20 @@ export class Operator implements ExchangeService {
   }
 
   /** What was answered to this very order before. Throws DuplicateOrder if its client id was another order's. */
-  #firstAnswer({ order: { ticketId, clientId, revision } }: OrderEntry, hash: Hex): StoredAnswer | undefined {
+  #firstAnswer(
+    { order: { ticketId, clientId, revision }, instructions }: OrderEntry,
+    hash: Hex,
+  ): StoredAnswer | undefined {
     if (revision !== 0) return undefined;
     const live = this.#machine.day.liveOrder(ticketId, clientId);
     const number = live?.acceptedIn ?? this.#store.archived(ticketId, clientId)?.record;
     if (number === undefined) return undefined;
     const record = this.#store.record(number);
     const answer = record && fromJson(storedOutcome, record.outcome).answer;
-    if (answer?.order.orderHash !== hash) throw new DuplicateOrder(orderIdOf(ticketId, clientId));
+    const { command } = record === undefined ? { command: undefined } : fromJson(timedCommandSchema, record.body);
+    const before = command?.kind === "place" ? toJson(command.entry.instructions) : undefined;
+    if (answer?.order.orderHash !== hash || before !== toJson(instructions))
+      throw new DuplicateOrder(orderIdOf(ticketId, clientId));
     return answer;
   }
 
@@ -975,6 +1002,21 @@ export class Operator implements ExchangeService {
 }
 
 /** What the store keeps beside a command: the log's head after it, and the answer to a new order. */
+/** A command that was run, and what its log entries will be worth once they are durable. */
+type Executed = { readonly effects: Effects; readonly released: Promise<readonly SignedReceipt[]> };
+
+/** What became of one order in a command about it. Throws OrderUnknown. */
+async function answerAbout(
+  { effects, released }: Executed,
+  { ticketId, clientId }: { readonly ticketId: Hex; readonly clientId: bigint },
+): Promise<OrderAnswer> {
+  const signed = (await released).slice(receiptsOf(effects.due).length);
+  const own = about(effects.happenings, ticketId, clientId);
+  const order = own.at(-1)?.order;
+  if (order === undefined) throw new OrderUnknown(ticketId, clientId);
+  return { order, receipts: own.flatMap(({ place }) => signed[place] ?? []) };
+}
+
 type StoredAnswer = { readonly order: OrderReport; readonly receipts: readonly Receipt[] };
 type StoredOutcome = { readonly head: Hex; readonly answer: StoredAnswer | undefined };
 
@@ -997,6 +1039,16 @@ function replayed(
   }
   return { machine, snapshot: snapshot?.number };
 }
+
+/**
+ * Number of the first command of a store that knows nothing. On a house that has traded, an exchange before it may have
+ * given receipts above the last settled number: they must not be contradicted.
+ */
+function firstSeq(lastSettled: bigint): number {
+  return lastSettled === 0n ? 1 : Number(lastSettled) + UNSETTLED_NUMBERS;
+}
+
+const UNSETTLED_NUMBERS = 2 ** 24;
 
 function entriesOf(happenings: readonly Happening[]) {
   return happenings.filter((happening) => happening.kind === "entry");

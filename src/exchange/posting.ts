@@ -19,6 +19,7 @@ import type { Command } from "./command.ts";
 import type { ProofCheck } from "./proofQueue.ts";
 import {
   assertFillsPass,
+  FillRefused,
   fillsHash,
   findRefusedTransition,
   findUnencodable,
@@ -27,6 +28,7 @@ import {
 } from "./refusedBatch.ts";
 import type { Loss, SentBatch, Sequencer } from "./sequencer.ts";
 import { serial } from "./serial.ts";
+import type { TradingDay } from "./tradingDay.ts";
 
 /** A batch that is on chain. */
 export type PostedBatch = {
@@ -75,6 +77,9 @@ export class BatchUncertain extends HedgerowError {
 /** How often a batch that may still land is tried again before it is taken back. */
 const PATIENCE = 5;
 
+/** How often the fills of a command are refused before they are set aside. */
+const MOST_REFUSALS = 3;
+
 /** What posting works with. It owns none of it. */
 export type PostingParts = {
   readonly state: ChainState;
@@ -101,6 +106,8 @@ export class Posting {
   /** Whether a node may have the batch that is sent: then it must not be taken back lightly. */
   #mayLand: boolean;
   #refusals = 0;
+  /** A command whose fills the chain refused lately, and how often in a row. */
+  #refused: { readonly seq: bigint; readonly times: number } | undefined;
 
   constructor(parts: PostingParts) {
     this.#parts = parts;
@@ -119,11 +126,12 @@ export class Posting {
       const { machine, execute, durable, sync } = this.#parts;
       const losses: Loss[] = [];
       let limits = this.#parts.limits;
+      let until: bigint | undefined;
       for (;;) {
         await sync();
         await this.#restore();
         const { day, phase } = machine();
-        const sent = machine().sent ?? this.#prepare(limits);
+        const sent = machine().sent ?? this.#prepare(limits, until);
         if (sent === undefined) return undefined;
         await durable();
         const answer = await this.#send(sent);
@@ -131,7 +139,9 @@ export class Posting {
           this.#assertGone(sent.batch, answer);
           execute({ kind: "unsend" });
           await sync();
-          if (machine().day === day && machine().phase === phase) {
+          const latest = latestSettled(answer, day);
+          if (latest !== undefined && (until === undefined || latest < until)) until = latest;
+          else if (machine().day === day && machine().phase === phase) {
             limits = await this.#learn(sent.batch, answer, limits, losses);
           }
           continue;
@@ -146,19 +156,21 @@ export class Posting {
   }
 
   /** Takes the next batch from what waits. */
-  #prepare(limits: BatchLimits): SentBatch | undefined {
+  #prepare(limits: BatchLimits, until?: bigint): SentBatch | undefined {
     const { machine, execute } = this.#parts;
-    const plan = this.#plan(limits);
+    const plan = this.#plan(limits, until);
     if (plan === undefined) return undefined;
     const nullifiers = [...plan.entering, ...plan.leaving].map(({ nullifier }) => nullifier);
     execute({ kind: "send", nullifiers, executions: plan.executions.length, logHead: machine().logHead });
     return machine().sent;
   }
 
-  #plan(limits: BatchLimits) {
+  /** The next batch; only executions up to `until`, if it is given. */
+  #plan(limits: BatchLimits, until?: bigint) {
     const { day, queue } = this.#parts.machine();
     const isMined = (ticketId: Hex): boolean => day.ticket(ticketId).status !== "pending";
-    return planBatch(queue, day.unsettled, isMined, limits);
+    const settling = until === undefined ? day.unsettled : day.unsettled.filter(({ execTime }) => execTime <= until);
+    return planBatch(queue, settling, isMined, limits);
   }
 
   /** Posts again, as they were, batches that the chain has lost (spec BAT-19). */
@@ -235,8 +247,23 @@ export class Posting {
     if (refusal instanceof CallImpossible) return findUnencodable(batch);
     const { state, sender, verifier } = this.#parts;
     const found = await findRefusedTransition(state, sender, verifier, batch);
-    if (found === undefined) await assertFillsPass(state, sender, batch);
-    return found;
+    if (found !== undefined) return found;
+    try {
+      await assertFillsPass(state, sender, batch);
+    } catch (error) {
+      if (error instanceof FillRefused) this.#setAside(error);
+      throw error;
+    }
+    return undefined;
+  }
+
+  /** Fills that the chain refuses again and again must not hold up those of others (spec BAT-20). */
+  #setAside({ seq, code }: FillRefused): void {
+    const times = this.#refused?.seq === seq ? this.#refused.times + 1 : 1;
+    this.#refused = { seq, times };
+    if (times < MOST_REFUSALS) return;
+    this.#refused = undefined;
+    this.#parts.execute({ kind: "setAside", seq: Number(seq), reason: code });
   }
 
   /**
@@ -265,6 +292,16 @@ export class Posting {
     losses.push(...execute({ kind: "settle", skipped, idle: idle.map(({ nullifier }) => nullifier), transactionHash }));
     return applied;
   }
+}
+
+/**
+ * Where a batch is refused only because a node judges it by the time of its newest block, which the clock is ahead of:
+ * that time. Later executions wait for the next block.
+ */
+function latestSettled({ code, details }: HedgerowError, { times }: TradingDay): bigint | undefined {
+  const { execTime, latest } = details;
+  if (code !== "ExecTimeOutOfRange" || typeof execTime !== "bigint" || typeof latest !== "bigint") return undefined;
+  return execTime > latest && latest < times.closingTime ? latest : undefined;
 }
 
 /** The transaction of a batch that is on chain, and what the contract skipped in it and why. */

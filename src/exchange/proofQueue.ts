@@ -1,8 +1,19 @@
+import { HedgerowError } from "../protocol/errors.ts";
 import type { ProvenStatement } from "../prover/proof.ts";
 import type { Verifier } from "../prover/verifier.ts";
 
 /** Tells which of several proofs do not hold. */
 export type ProofCheck = Pick<Verifier, "verifyBatch">;
+
+/** More proofs wait than are verified in a moment: each takes its time, whether it holds or not. */
+export class TooManyProofs extends HedgerowError {
+  constructor(waiting: number) {
+    super("TooManyProofs", `${waiting} proofs wait to be verified already: try again in a second`, { waiting });
+  }
+}
+
+/** Proofs that may wait: a second's work or two. */
+const MOST_WAITING = 128;
 
 type Waiting = {
   readonly item: ProvenStatement;
@@ -23,8 +34,9 @@ export class ProofQueue {
     this.#verifier = verifier;
   }
 
-  /** Whether a proof holds. Throws ProverClosed. */
-  verify(item: ProvenStatement): Promise<boolean> {
+  /** Whether a proof holds. Throws TooManyProofs or ProverClosed. */
+  async verify(item: ProvenStatement): Promise<boolean> {
+    if (this.#waiting.length >= MOST_WAITING) throw new TooManyProofs(this.#waiting.length);
     return new Promise((resolve, reject) => {
       this.#waiting.push({ item, resolve, reject });
       if (!this.#busy) void this.#work();

@@ -21,12 +21,15 @@ import type { ProofCheck } from "./proofQueue.ts";
 
 /** The contract refuses a fill: the operator's books and the chain disagree, and somebody has to look. */
 export class FillRefused extends HedgerowError {
+  readonly seq: bigint;
+
   constructor(seq: bigint, n: number, refusal: HedgerowError) {
     super("FillRefused", `fill (${seq}, ${n}) is refused, nothing of it was posted: ${refusal.message}`, {
       seq,
       n,
       error: refusal.code,
     });
+    this.seq = seq;
   }
 }
 

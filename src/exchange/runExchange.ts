@@ -1,7 +1,8 @@
 import { mkdirSync } from "node:fs";
 import type { Logger } from "pino";
-import { followClock } from "../chain/chainClock.ts";
+import { type ChainClock, followClock } from "../chain/chainClock.ts";
 import { ChainState } from "../chain/chainState.ts";
+import { LOCAL_CHAIN_ID } from "../chain/deploy.ts";
 import { connect, senderOf } from "../chain/clearingHouse.ts";
 import { HedgerowError } from "../protocol/errors.ts";
 import type { Hex } from "../protocol/keys.ts";
@@ -50,6 +51,22 @@ export function identityOf(chainId: bigint, clearingHouse: Hex): string {
   return `hedgerow/1/${chainId}/${clearingHouse.toLowerCase()}`;
 }
 
+/** How far a chain's clock may be ahead of this machine's, in seconds. */
+const MOST_AHEAD = 60n;
+
+/**
+ * The chain's clock, but never far ahead of this machine's: one bad block must not end the day for good. A local chain's
+ * clock is moved by hand.
+ */
+function boundedClock(clock: ChainClock, chainId: bigint): () => bigint {
+  if (chainId === BigInt(LOCAL_CHAIN_ID)) return () => clock.now();
+  return () => {
+    const time = clock.now();
+    const most = BigInt(Math.floor(Date.now() / 1_000)) + MOST_AHEAD;
+    return time < most ? time : most;
+  };
+}
+
 /**
  * Runs an exchange: journal, signing, matching, batches and API. Takes up what the journal holds, and what of it the
  * chain has. Throws what its parts throw: ChainUnavailable, WrongChain, JournalInUse and other errors of the journal,
@@ -86,7 +103,7 @@ export async function runExchange(options: ExchangeOptions): Promise<RunningExch
       verifier,
       store: journal,
       signing,
-      clock: () => clock.now(),
+      clock: boundedClock(clock, chain.chainId),
       isChainReachable: () => clock.reachable,
       sending: { signal: waiting.signal },
       ...(options.limitLock && { limitLock: options.limitLock }),

@@ -1,12 +1,11 @@
 import type { Batch, ProvenTransition } from "../chain/clearingHouse.ts";
-import { type Action, ticketIdOf } from "../protocol/action.ts";
 import type { Phase } from "../protocol/epoch.ts";
 import { HedgerowError } from "../protocol/errors.ts";
 import type { Hex } from "../protocol/keys.ts";
-import { type BatchPlan, batchOf } from "./batchPlan.ts";
+import { assertUnchanged } from "./admission.ts";
+import { type BatchPlan, batchOf, openedTickets } from "./batchPlan.ts";
 import type { Command, TimedCommand } from "./command.ts";
 import { ExchangeLog, ZERO_HASH } from "./log.ts";
-import { type RestedOrder, restedOrders } from "./restingQuotes.ts";
 import type { BatchReport } from "./service.ts";
 import { ticketView } from "./ticketView.ts";
 import { type DayState, type Execution, type Happening, TradingDay } from "./tradingDay.ts";
@@ -46,7 +45,6 @@ export type SequencerState = {
     { readonly nullifiers: readonly bigint[]; readonly executions: number; readonly logHead: Hex } | undefined;
   readonly posted: readonly Batch[];
   readonly batches: readonly BatchReport[];
-  readonly rested: readonly (Omit<RestedOrder, "ticket"> & { readonly ticketId: Hex })[] | undefined;
   readonly day: DayState;
 };
 
@@ -83,7 +81,6 @@ export class Sequencer {
   #nextBatchNumber: number;
   #posted: readonly Batch[] = [];
   #reports = new Map<number, BatchReport>();
-  #rested: readonly RestedOrder[] | undefined;
   #happenings: Happening[] = [];
   #losses: Loss[] = [];
   #ticketIds: readonly Hex[] = [];
@@ -107,10 +104,6 @@ export class Sequencer {
     sequencer.#queue = state.queue;
     sequencer.#posted = state.posted;
     for (const report of state.batches) sequencer.#reports.set(report.batchNumber, report);
-    sequencer.#rested = state.rested?.flatMap(({ ticketId, ...rested }) => {
-      const ticket = sequencer.#day.tickets.get(ticketId);
-      return ticket === undefined ? [] : [{ ...rested, ticket }];
-    });
     if (state.sent !== undefined) sequencer.#sent = sequencer.#sentBatch(state.sent);
     return sequencer;
   }
@@ -167,11 +160,6 @@ export class Sequencer {
     return this.#reports.get(batchNumber);
   }
 
-  /** Orders that had rested through the settlement window when the day was stopped. */
-  get rested(): readonly RestedOrder[] {
-    return this.#rested ?? [];
-  }
-
   /** Brings the exchange to the command's time, applies the command, and tells what came of it. */
   execute({ time: at, command }: TimedCommand): Effects {
     if (at > this.#time) this.#time = at;
@@ -220,7 +208,6 @@ export class Sequencer {
       },
       posted: this.#posted,
       batches: [...this.#reports.values()],
-      rested: this.#rested?.map(({ ticket, ...rested }) => ({ ...rested, ticketId: ticket.ticketId })),
       day: this.#day.state(),
     };
   }
@@ -241,7 +228,6 @@ export class Sequencer {
         this.#giveUp(day);
         break;
       case "stop":
-        if (this.#rested === undefined) this.#rested = this.#restedNow();
         day.stop();
         day.cancelAll(time, "end-of-day");
         break;
@@ -270,6 +256,11 @@ export class Sequencer {
       case "drop":
         this.#drop(this.#queued(command.nullifier), command.reason);
         break;
+      case "setAside":
+        for (const execution of day.setAside(command.seq, time)) {
+          this.#losses.push({ kind: "execution", execution, reason: command.reason });
+        }
+        break;
       case "send":
         this.#sent = this.#sentBatch(command);
         this.#report(this.#sent.batch, "sent", undefined);
@@ -294,7 +285,6 @@ export class Sequencer {
       this.#day.tickets.set(ticket.ticketId, ticketView({ ...ticket, ...balance, status: "inherited" }));
     }
     this.#phase = phase;
-    this.#rested = undefined;
     this.#happenings.push({ kind: "begun", epoch: times.epoch });
     this.#day.advance(this.#time);
     if (phase === "window") this.#day.stop();
@@ -307,17 +297,12 @@ export class Sequencer {
       this.#losses.push({ kind: "execution", execution, reason: "PhaseOver" });
   }
 
-  #restedNow(): readonly RestedOrder[] {
-    const { closingTime, settlementWindow = 0 } = this.#day.times;
-    return restedOrders(this.#day.liveOrders(), closingTime - BigInt(settlementWindow), closingTime);
-  }
-
   /** Lets a transition wait for the next batch, and does to tickets what it will do on chain. */
   #enqueue(transition: ProvenTransition): void {
     const { action } = transition;
     const day = this.#day;
     if (action.name === "openTicket") {
-      this.#ticketIds = idsOf(transition, action);
+      this.#ticketIds = openedTickets(transition);
       for (const [index, { sessionKey, cash, position, reduceOnly }] of action.tickets.entries()) {
         const ticketId = this.#ticketIds[index] ?? ZERO_HASH;
         const balance = { cash, position: BigInt(position) };
@@ -326,6 +311,7 @@ export class Sequencer {
       }
     } else if (action.name === "closeTicket") {
       const ticket = day.ticket(action.ticketId);
+      assertUnchanged(ticket, action);
       day.cancelTicket(ticket, this.#time, "ticket-closing");
       ticket.closing = true;
     }
@@ -371,7 +357,7 @@ export class Sequencer {
     this.#queue = this.#queue.filter((queued) => queued !== transition);
     const { action } = transition;
     if (action.name === "openTicket") {
-      for (const ticketId of idsOf(transition, action)) {
+      for (const ticketId of openedTickets(transition)) {
         const ticket = this.#day.ticket(ticketId);
         ticket.status = "open";
         ticket.openedInBatch = batchNumber;
@@ -393,7 +379,7 @@ export class Sequencer {
   /** Takes back what queueing a transition did to tickets; returns executions that cannot settle for it. */
   #release(transition: ProvenTransition): readonly Execution[] {
     const { action } = transition;
-    if (action.name === "openTicket") return this.#day.dropTickets(idsOf(transition, action), this.#time);
+    if (action.name === "openTicket") return this.#day.dropTickets(openedTickets(transition), this.#time);
     if (action.name !== "closeTicket") return [];
     const ticket = this.#day.tickets.get(action.ticketId);
     if (ticket !== undefined) ticket.closing = false;
@@ -417,8 +403,4 @@ export class Sequencer {
   #newDay({ times, markets }: Pick<DayState, "times" | "markets">): TradingDay {
     return new TradingDay(times, markets, this.#log, (happening) => this.#happenings.push(happening));
   }
-}
-
-function idsOf(transition: ProvenTransition, { slot, tickets }: Action & { readonly name: "openTicket" }): Hex[] {
-  return tickets.map((_, index) => ticketIdOf({ ...transition, slot }, index));
 }

@@ -466,13 +466,16 @@ export class TradingDay {
     }
     this.#takeDue(time);
     this.#time = time;
+    const inWindow = settlementWindow > 0 && time >= closingTime - BigInt(settlementWindow);
     for (const slot of this.#books.keys()) {
-      const session = this.session(slot);
-      if (session === "closed") continue;
-      if (time > closingTime) this.#turnTo(slot, "closed", time);
-      else if (session === "open" && time >= closingTime - BigInt(settlementWindow)) {
-        if (settlementWindow > 0) this.#turnTo(slot, "closing", time);
-      } else this.#watchLock(slot, time);
+      if (this.session(slot) === "closed") continue;
+      if (time > closingTime) {
+        this.#turnTo(slot, "closed", time);
+        continue;
+      }
+      this.#watchLock(slot, time);
+      // Also where a halt ends in the window.
+      if (inWindow && this.session(slot) === "open") this.#turnTo(slot, "closing", time);
     }
   }
 
