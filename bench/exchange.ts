@@ -186,7 +186,9 @@ async function ready({ site, flow }: Bench): Promise<void> {
 }
 
 /** Milliseconds that each of some orders takes as a unary call, one after the other, each after a pause. */
-async function oneByOne(bench: Bench, desk: Desk, count: number, pauseMs: number): Promise<Float64Array> {
+async function oneByOne(bench: Bench, count: number, pauseMs: number): Promise<Float64Array> {
+  await ready(bench);
+  const desk = deskOf(bench, 0);
   const client = connectExchange(bench.site.url);
   const entries = Array.from({ length: count }, (_, i) => bench.flow.order(desk, "buy", BigInt(-1 - (i % 8)), 1));
   const latencies = new Float64Array(count);
@@ -207,7 +209,7 @@ async function oneByOne(bench: Bench, desk: Desk, count: number, pauseMs: number
 async function sequentialShape(bench: Bench): Promise<number> {
   const others = [connectExchange(bench.site.url), connectExchange(bench.site.url)];
   for (const other of others) await other.fetchEpoch();
-  const latencies = await oneByOne(bench, deskOf(bench, 0), SEQUENTIAL, 0);
+  const latencies = await oneByOne(bench, SEQUENTIAL, 0);
   for (const other of others) other.close();
   return mean(latencies);
 }
@@ -249,9 +251,9 @@ async function measure(site: Site): Promise<Figures> {
     return result;
   };
   // As long as nothing has traded the chain is idle, too.
-  step(await oneByOne(bench, deskOf(bench, 0), SEQUENTIAL, 0));
+  step(await oneByOne(bench, SEQUENTIAL, 0));
   const sequential = step(await sequentialShape(bench));
-  const idle = step(quantiles(await oneByOne(bench, deskOf(bench, 0), IDLE_SAMPLES, 5)));
+  const idle = step(quantiles(await oneByOne(bench, IDLE_SAMPLES, 5)));
   const twenty = step(await twentyTradesShape(bench));
   step(await mixedRun(bench, MAIN, WARM_UP));
   const bots = step(await twoBotsShape(bench));

@@ -183,9 +183,10 @@ function childPids(): readonly number[] {
  */
 function giveWay(pid: number | undefined): void {
   if (pid === undefined) return;
-  for (const thread of readdirSync(`/proc/${pid}/task`)) setPriority(Number(thread), constants.priority.PRIORITY_LOW);
+  for (const thread of readdirSync(`/proc/${pid}/task`))
+    setPriority(Number(thread), constants.priority.PRIORITY_BELOW_NORMAL);
   const session = `/proc/${pid}/autogroup`;
-  if (existsSync(session)) writeFileSync(session, String(constants.priority.PRIORITY_LOW));
+  if (existsSync(session)) writeFileSync(session, String(constants.priority.PRIORITY_BELOW_NORMAL));
 }
 
 function cpuOf(pid: number | undefined): number | undefined {
