@@ -189,12 +189,9 @@ export async function playFlow(
   return { rows: plan.rows.length, placed, cancelled, modified, unknown, refused, tradingSeconds, settlementPrice };
 }
 
-/** What a row does, as far as the order of commands is concerned. */
-type Step = FlowRow["op"];
-
 /**
- * Plays rows in order over one order-entry stream; knows which recorded order lives where. The stream's commands run
- * side by side: those of one kind keep their order, and before one of another kind all answers are waited for.
+ * Plays rows in order over one order-entry stream, which keeps their order; knows which recorded order lives where. Only
+ * a replacement waits for the answers before it: it names what has traded.
  */
 class FlowDriver {
   placed = 0;
@@ -209,7 +206,6 @@ class FlowDriver {
   readonly #orders = new Map<string, Placed>();
   readonly #watches = new Map<Hex, SignedWatch>();
   #underWay: Promise<void>[] = [];
-  #step: Step = "NEW";
 
   constructor(stage: Stage, plan: FlowPlan, closingTime: bigint) {
     this.#stage = stage;
@@ -297,8 +293,7 @@ class FlowDriver {
   async #play(row: FlowRow, place: Place | undefined): Promise<void> {
     try {
       const send = await this.#signed(row, place);
-      if (row.op !== this.#step || this.#underWay.length >= MOST_UNDER_WAY) await this.#answered();
-      this.#step = row.op;
+      if (this.#underWay.length >= MOST_UNDER_WAY) await this.#answered();
       if (send !== undefined) this.#underWay.push(send().catch((error: unknown) => this.#count(error)));
     } catch (error) {
       this.#count(error);
