@@ -646,7 +646,10 @@ export class TradingDay {
       locks: [...this.#locks].map(([slot, watch]) => [slot, { ...watch }]),
       trades: [...this.#trades].map(([slot, trades]) => [slot, trades.slice(-TRADES_KEPT)]),
       volumes: [...this.#volumes],
-      rested: this.#rested?.map(({ ticket, ...rested }) => ({ ...rested, ticketId: ticket.ticketId })),
+      // A ticket that was closed since attests nothing any more.
+      rested: this.#rested?.flatMap(({ ticket: { ticketId }, ...rested }) =>
+        this.tickets.has(ticketId) ? [{ ...rested, ticketId }] : [],
+      ),
     };
   }
 
