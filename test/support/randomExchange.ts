@@ -349,7 +349,11 @@ class World {
   }
 
   #drop(): Command | undefined {
-    const { queue, sent } = this.#machine;
+    const { queue, sent, day } = this.#machine;
+    const refused = day.unsettled[this.#draw(Math.max(1, day.unsettled.length))];
+    if (refused !== undefined && sent === undefined && this.#draw(8) === 0) {
+      return { kind: "setAside", seq: refused.seq, reason: "WrongSigner" };
+    }
     const chosen = queue[this.#draw(Math.max(1, queue.length))];
     if (chosen === undefined || sent !== undefined) return undefined;
     return { kind: "drop", nullifier: chosen.nullifier, reason: "ProofRefused" };
@@ -443,7 +447,12 @@ class World {
     let live = 0;
     let [position, cash] = [0n, 0n];
     for (const ticket of day.tickets.values()) {
-      assert(isCovered(day.market(ticket.slot), ticket), `ticket ${ticket.ticketId} cannot honour its orders`);
+      // Where the chain refused a fill nothing trades any more.
+      const trades = !["halted", "closed"].includes(day.session(ticket.slot));
+      assert(
+        !trades || isCovered(day.market(ticket.slot), ticket),
+        `ticket ${ticket.ticketId} cannot honour its orders`,
+      );
       assertResting(ticket);
       live += ticket.orders.size;
       if (day.unsettled.length === 0) assert.deepEqual(ticket.balance, ticket.settled, "all is settled, but not this");
@@ -463,7 +472,7 @@ class World {
       const told = this.#published.snapshot(slot);
       assert.deepEqual([told.bids, told.asks], [bids, asks], "the public was told of another book");
       const [bid, ask] = [bids[0], asks[0]];
-      const mayCross = ["pre-open", "closed"].includes(day.session(slot));
+      const mayCross = ["pre-open", "halted", "closed"].includes(day.session(slot));
       assert(mayCross || bid === undefined || ask === undefined || bid.price < ask.price, "the book is crossed");
       const resting = [...bids, ...asks].reduce((sum, { orders }) => sum + orders, 0);
       const open = [...day.liveOrders()].filter(({ ticket, status }) => ticket.slot === slot && status === "open");
