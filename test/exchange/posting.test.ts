@@ -1,14 +1,17 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { call, type ProvenTransition, type Sender } from "../../src/chain/clearingHouse.ts";
+import { call, type ProvenTransition, type Sender, type SignedOrder } from "../../src/chain/clearingHouse.ts";
 import { DOLLAR, LEAN_HOG_TERMS } from "../../src/clearing/leanHogs.ts";
 import { BATCH_LIMITS } from "../../src/exchange/batchPlan.ts";
 import type { Command } from "../../src/exchange/command.ts";
+import { memoryStore } from "../../src/exchange/memoryStore.ts";
 import { Operator, type OperatorParts } from "../../src/exchange/operator.ts";
 import { Posting } from "../../src/exchange/posting.ts";
 import { type Loss, Sequencer } from "../../src/exchange/sequencer.ts";
+import { createSigning } from "../../src/exchange/signing/signing.ts";
 import { HedgerowError } from "../../src/protocol/errors.ts";
-import { freshAddress, type RawTicket, startDesk } from "../support/desk.ts";
+import { type Order, type Side, signCancel, type SignedCancel, signOrder } from "../../src/protocol/order.ts";
+import { fresh, freshAddress, NEVER, type RawTicket, startDesk } from "../support/desk.ts";
 
 // What traders, other operators and the node may do to an operator. The contract believes every proof here.
 
@@ -282,3 +285,141 @@ async function nextNumber(): Promise<{ readonly nextBatchNumber: number }> {
   const [, , nextBatchNumber] = await desk.house.read.clock();
   return { nextBatchNumber };
 }
+
+describe("an operator", () => {
+  const rich = [{ cash: 100_000n * DOLLAR }, { cash: 100_000n * DOLLAR }];
+
+  async function signedOrder(ticket: RawTicket, side: Side, changes: Partial<Order> = {}): Promise<SignedOrder> {
+    const order: Order = {
+      ticketId: ticket.ticketId,
+      clientId: fresh(),
+      revision: 0,
+      side,
+      limitPrice: CENTRE,
+      quantity: 1,
+      timeInForce: "GTC",
+      postOnly: false,
+      expiry: NEVER,
+      ...changes,
+    };
+    return { order, signature: await signOrder(desk.x.chain.domain, order, ticket.key) };
+  }
+
+  async function cancelOf({ ticketId, key }: RawTicket, { order: { clientId } }: SignedOrder): Promise<SignedCancel> {
+    const cancel = { ticketId, clientId };
+    return { cancel, signature: await signCancel(desk.x.chain.domain, cancel, key) };
+  }
+
+  async function twoTickets(operator: Operator): Promise<readonly [RawTicket, RawTicket]> {
+    const { transition, tickets } = await desk.rawOpening(0, rich);
+    await operator.submitTransition(transition);
+    await operator.flush();
+    return [at(tickets, 0), at(tickets, 1)];
+  }
+
+  test("runs what arrives in the order of arrival, whatever it is [MAT-12, ORD-21]", () =>
+    desk.rollback(async () => {
+      const signing = createSigning({ operatorKey: desk.x.operatorKey, domain: desk.x.chain.domain });
+      try {
+        const operator = await newOperator({ signing });
+        const [a, b] = await twoTickets(operator);
+        const order = await signedOrder(a, "buy");
+        const [placed, cancelled] = await Promise.all([
+          operator.placeOrder(order),
+          operator.cancelOrder(await cancelOf(a, order)),
+        ]);
+        assert.deepEqual([placed.order.status, cancelled.order.status], ["open", "cancelled"]);
+        const maker = await signedOrder(a, "sell");
+        await operator.placeOrder(maker);
+        const taker = await signedOrder(b, "buy", { timeInForce: "IOC" });
+        const cancel = await cancelOf(a, maker);
+        const [taken, late] = await Promise.allSettled([operator.placeOrder(taker), operator.cancelOrder(cancel)]);
+        assert(taken.status === "fulfilled");
+        assert.equal(taken.value.order.filled, 1);
+        assert.equal(late.status, "rejected");
+        // One that is refused holds up nobody, and lets nobody overtake.
+        const forged = { ...(await signedOrder(a, "buy")), signature: taker.signature };
+        const next = await signedOrder(a, "buy");
+        const results = await Promise.allSettled([
+          operator.placeOrder(forged),
+          operator.placeOrder(next),
+          operator.cancelOrder(await cancelOf(a, next)),
+        ]);
+        assert.deepEqual(
+          results.map(({ status }) => status),
+          ["rejected", "fulfilled", "fulfilled"],
+        );
+      } finally {
+        await signing.close();
+      }
+    }));
+
+  test("waits with fills that the chain's clock has not reached, and loses none [FIL-7, BAT-12]", () =>
+    desk.rollback(async () => {
+      const losses: Loss[] = [];
+      let ahead = 0n;
+      const operator = await newOperator({
+        clock: async () => (await desk.x.now()) + ahead,
+        onLoss: (loss) => losses.push(loss),
+      });
+      const [a, b] = await twoTickets(operator);
+      await operator.placeOrder(await signedOrder(a, "sell"));
+      await operator.placeOrder(await signedOrder(b, "buy"));
+      ahead = 500n;
+      await operator.placeOrder(await signedOrder(a, "sell"));
+      await operator.placeOrder(await signedOrder(b, "buy"));
+      assert.deepEqual(
+        (await operator.flush()).map(({ fills }) => fills),
+        [1],
+      );
+      assert.equal(operator.unsettled.length, 1);
+      await desk.x.advanceTime(600);
+      assert.deepEqual(
+        (await operator.flush()).map(({ fills }) => fills),
+        [1],
+      );
+      assert.deepEqual(losses, []);
+    }));
+
+  test("sets fills aside that the chain refuses again and again, and halts trading [BAT-20]", () =>
+    desk.rollback(async () => {
+      await desk.x.advanceTime(200);
+      const first = await newOperator();
+      const [a, b] = await twoTickets(first);
+      await first.placeOrder(await signedOrder(a, "sell"));
+      await first.placeOrder(await signedOrder(b, "buy"));
+      await first.flush();
+      const settledAt = await desk.x.now();
+      await desk.x.advanceTime(100);
+      // Its clock is wrong: what it executes was before what is settled.
+      const losses: Loss[] = [];
+      const wrong = await newOperator({ clock: () => settledAt - 50n, onLoss: (loss) => losses.push(loss) });
+      const [c, d] = await twoTickets(wrong);
+      await wrong.placeOrder(await signedOrder(c, "sell"));
+      await wrong.placeOrder(await signedOrder(d, "buy"));
+      for (let i = 0; i < 3; i++) await refused(wrong.postBatch(), "FillRefused");
+      assert.deepEqual(
+        losses.map(({ kind, reason }) => [kind, reason]),
+        [["execution", "FillRefused"]],
+      );
+      assert.equal(await wrong.postBatch(), undefined);
+      await refused(wrong.placeOrder(await signedOrder(c, "sell")), "Matching.MarketHalted");
+    }));
+
+  test("refuses orders while its disk is behind, and does what is due all the same [JRN-12]", () =>
+    desk.rollback(async () => {
+      let pending = 0;
+      const store = memoryStore();
+      const slow = Object.create(store, { pending: { get: () => pending } }) as typeof store;
+      const now = await desk.x.now();
+      let time = now;
+      const operator = await newOperator({ store: slow, clock: () => time });
+      const [a] = await twoTickets(operator);
+      await operator.placeOrder(await signedOrder(a, "buy", { expiry: now + 10n }));
+      pending = 10 ** 6;
+      await refused(operator.placeOrder(await signedOrder(a, "buy")), "Overloaded");
+      time = now + 11n;
+      await operator.tick();
+      assert.equal(operator.health().openOrders, 0);
+    }));
+});

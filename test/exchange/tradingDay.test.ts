@@ -3,17 +3,18 @@ import { describe, test } from "node:test";
 import fc from "fast-check";
 import { numberToHex } from "viem";
 import type { SignedOrder } from "../../src/chain/clearingHouse.ts";
-import { batchOf, mostPostable, planBatch } from "../../src/exchange/batchPlan.ts";
+import { batchOf, GAS, mostPostable, openedTickets, planBatch } from "../../src/exchange/batchPlan.ts";
 import { ExchangeLog, type LogEntry, nextHead, ZERO_HASH } from "../../src/exchange/log.ts";
 import { MOST_QUOTES, restedOrders, restingQuotes } from "../../src/exchange/restingQuotes.ts";
+import type { OrderEntry } from "../../src/exchange/service.ts";
 import { isCovered, ticketView, type TicketView } from "../../src/exchange/ticketView.ts";
-import { MOST_MAKERS, TradingDay } from "../../src/exchange/tradingDay.ts";
+import { type DayTimes, MOST_MAKERS, MOST_ORDERS, TradingDay } from "../../src/exchange/tradingDay.ts";
 import type { ProvenTransition } from "../../src/chain/clearingHouse.ts";
 import type { Action } from "../../src/protocol/action.ts";
 import type { EpochMarket } from "../../src/protocol/epoch.ts";
 import { HedgerowError } from "../../src/protocol/errors.ts";
 import type { Hex } from "../../src/protocol/keys.ts";
-import type { Order, Side } from "../../src/protocol/order.ts";
+import type { Instructions, Order, Side } from "../../src/protocol/order.ts";
 
 // The day in the operator's memory alone: no chain, no signatures.
 
@@ -40,9 +41,9 @@ const NOW = 2_000n;
 
 let nextClientId = 1n;
 
-function newDay(log: LogEntry[] = [], market = MARKET): TradingDay {
+function newDay(log: LogEntry[] = [], market = MARKET, more: Partial<DayTimes> = {}): TradingDay {
   const unlisted = Array.from({ length: 7 }, () => ({ ...MARKET, listed: false }));
-  const times = { epoch: 1, openedAt: OPENS, closingTime: CLOSES };
+  const times = { epoch: 1, openedAt: OPENS, closingTime: CLOSES, ...more };
   return new TradingDay(
     times,
     [market, ...unlisted],
@@ -343,6 +344,155 @@ describe("a ticket whose opening the chain does not take", () => {
   });
 });
 
+/** What an order asks of the operator beyond the usual. */
+function instructed(signed: SignedOrder, instructions: Partial<Instructions>): OrderEntry {
+  const usual = { orderHash: ZERO_HASH, stopPrice: undefined, displayQuantity: 0, reduceOnly: false } as const;
+  return {
+    ...signed,
+    instructions: { ...usual, selfTrade: "cancel-incoming", ...instructions },
+    instructionsSignature: "0x",
+  };
+}
+
+describe("the course of the day", () => {
+  const AUCTION = OPENS + 100n;
+
+  test("an order good until the auction does not trade with the stops that the auction sets off [FIL-17, ORD-7]", () => {
+    const day = newDay([], MARKET, { auctionTime: AUCTION });
+    const [a, b, c, d] = [1, 2, 3, 4].map((number) => addTicket(day, number, 10_000n));
+    assert(a !== undefined && b !== undefined && c !== undefined && d !== undefined);
+    place(day, order(a, "buy", 1_000n, 1), OPENS);
+    place(day, order(b, "sell", 1_000n, 1), OPENS);
+    place(day, order(c, "buy", 995n, 1, { expiry: AUCTION }), OPENS);
+    day.place(instructed(order(d, "sell", 990n, 1), { stopPrice: 1_000n }), ZERO_HASH, OPENS);
+    day.advance(AUCTION + 5n);
+    assert.deepEqual(
+      day.unsettled.map(({ price, execTime }) => [price, execTime]),
+      [[1_000n, AUCTION]],
+    );
+    assert.deepEqual(day.depth(0), { bids: [], asks: [{ price: 990n, quantity: 1, orders: 1 }] });
+  });
+
+  test("a book locked at a limit is halted and goes on, but not before the auction was held [MAT-19, FIL-17]", () => {
+    const day = newDay([], MARKET, { auctionTime: AUCTION, limitLock: { after: 10, pause: 20 } });
+    const [a, b] = [addTicket(day, 1, 10_000n), addTicket(day, 2, 10_000n)];
+    place(day, order(a, "buy", 1_100n, 1), OPENS);
+    day.advance(AUCTION);
+    assert.equal(day.session(0), "pre-open");
+    day.advance(AUCTION + 1n);
+    assert.equal(day.session(0), "open");
+    place(day, order(a, "buy", 1_100n, 1), AUCTION + 2n);
+    day.advance(AUCTION + 12n);
+    assert.equal(day.session(0), "halted");
+    refuses(() => place(day, order(b, "sell", 1_100n, 1), AUCTION + 13n), "Matching.MarketHalted");
+    day.advance(AUCTION + 32n);
+    assert.equal(day.session(0), "open");
+    assert.deepEqual(kinds(place(day, order(b, "sell", 1_100n, 1), AUCTION + 33n)), ["accepted", "executed"]);
+  });
+
+  test("orders good for the day have rested until closing time, whenever the day is stopped [SET-4]", () => {
+    const day = newDay([], MARKET, { settlementWindow: 100 });
+    const [a, b] = [addTicket(day, 1, 10_000n), addTicket(day, 2, 10_000n)];
+    place(day, order(a, "buy", 1_000n, 2, { expiry: CLOSES }));
+    place(day, order(b, "sell", 1_005n, 1, { expiry: CLOSES - 1n }));
+    const late = order(b, "sell", 1_010n, 1);
+    place(day, late, CLOSES - 50n);
+    assert.equal(day.session(0), "closing");
+    day.advance(CLOSES + 3n);
+    assert.equal(day.liveCount, 0);
+    day.stop();
+    assert.deepEqual(
+      day.rested.map(({ signed, remaining }) => [signed.order.limitPrice, remaining]),
+      [[1_000n, 2]],
+    );
+  });
+
+  test("a trader who goes silent loses all orders of the ticket, at the second [ORD-18]", () => {
+    const log: LogEntry[] = [];
+    const day = newDay(log);
+    const ticket = addTicket(day, 1, 10_000n);
+    place(day, order(ticket, "buy", 1_000n, 1));
+    place(day, order(ticket, "sell", 1_010n, 1));
+    day.guard(day.useNonce(ticket, 5n), NOW + 10n);
+    refuses(() => day.useNonce(ticket, 5n), "NonceUsed");
+    day.advance(NOW + 9n);
+    assert.equal(day.liveCount, 2);
+    day.guard(day.useNonce(ticket, 6n), NOW + 20n);
+    day.advance(NOW + 19n);
+    assert.equal(day.liveCount, 2);
+    day.advance(NOW + 20n);
+    assert.deepEqual(
+      log.slice(-2).map(({ cause }) => cause),
+      ["silence", "silence"],
+    );
+    assert.equal(day.liveCount, 0);
+  });
+});
+
+describe("an order that could not settle", () => {
+  test("an immediate stop for more contracts than a batch has room for is refused [FIL-16]", () => {
+    const day = newDay();
+    const ticket = addTicket(day, 1, 10n ** 6n);
+    const stop = (quantity: number, timeInForce: "IOC" | "GTC") => () =>
+      day.place(
+        instructed(order(ticket, "buy", 1_050n, quantity, { timeInForce }), { stopPrice: 1_050n }),
+        ZERO_HASH,
+        NOW,
+      );
+    refuses(stop(MOST_MAKERS + 1, "IOC"), "TooManyMakers");
+    stop(MOST_MAKERS, "IOC")();
+    stop(MOST_MAKERS + 1, "GTC")();
+  });
+
+  test("an immediate stop stays immediate when it is replaced [MAT-8, FIL-16]", () => {
+    const day = newDay();
+    const ticket = addTicket(day, 1, 10_000n);
+    const stop = order(ticket, "buy", 1_050n, 2, { timeInForce: "IOC" });
+    day.place(instructed(stop, { stopPrice: 1_050n }), ZERO_HASH, NOW);
+    const replace = (changes: Partial<Order>) => () =>
+      day.replace({ ...stop, order: { ...stop.order, revision: 1, ...changes } }, ZERO_HASH, NOW);
+    refuses(replace({ timeInForce: "GTC" }), "TermsChanged");
+    refuses(replace({ quantity: MOST_MAKERS + 1 }), "TicketBelowMargin");
+    replace({ quantity: 1 })();
+  });
+
+  test("no order, new or replaced, meets more orders at once than fit a batch [FIL-16, ORD-13]", () => {
+    const day = newDay();
+    const [maker, taker] = [addTicket(day, 1, 10n ** 7n), addTicket(day, 2, 10n ** 7n)];
+    for (let i = 0; i <= MOST_MAKERS; i++) place(day, order(maker, "sell", 1_000n, 1));
+    refuses(() => place(day, order(taker, "buy", 1_000n, MOST_MAKERS + 1)), "TooManyMakers");
+    const low = order(taker, "buy", 995n, MOST_MAKERS + 1);
+    place(day, low);
+    const raised = { ...low, order: { ...low.order, limitPrice: 1_000n, revision: 1 } };
+    refuses(() => day.replace(raised, ZERO_HASH, NOW), "TooManyMakers");
+    assert.equal(day.unsettled.length, 0);
+  });
+
+  test("a ticket has no more live orders than one command can cancel [ORD-20]", () => {
+    const day = newDay();
+    const ticket = addTicket(day, 1, 10n ** 9n);
+    for (let i = 0; i < MOST_ORDERS; i++) place(day, order(ticket, "buy", 950n, 1));
+    refuses(() => place(day, order(ticket, "buy", 950n, 1)), "TooManyOrders");
+  });
+
+  test("what the chain refuses is set aside, the rest is kept, and trading is halted [BAT-20]", () => {
+    const day = newDay();
+    const [a, b, c] = [addTicket(day, 1, 10_000n), addTicket(day, 2, 10_000n), addTicket(day, 3, 10_000n)];
+    const resting = order(a, "sell", 1_000n, 3);
+    place(day, resting);
+    place(day, order(b, "buy", 1_000n, 1));
+    place(day, order(c, "buy", 1_000n, 1));
+    const [first, second] = day.unsettled;
+    assert(first !== undefined && second !== undefined);
+    assert.deepEqual(day.setAside(first.seq, NOW), [first]);
+    assert.deepEqual(day.unsettled, [second]);
+    assert.equal(day.ticket(b).balance.position, 0n);
+    assert.equal(day.ticket(a).balance.position, -1n);
+    refuses(() => place(day, order(c, "buy", 1_000n, 1)), "Matching.MarketHalted");
+    day.cancel(a, resting.order.clientId, NOW);
+  });
+});
+
 describe("batches", () => {
   const transition = (action: Action): ProvenTransition => ({
     action,
@@ -400,6 +550,59 @@ describe("batches", () => {
       assert.equal(batch.orders[other], day.unsettled[i]?.taker);
       assert.equal(price, 1_000n);
     });
+  });
+
+  test("orders that an immediate one sets off are pieces of their own [FIL-16]", () => {
+    const day = newDay();
+    const [maker, ioc, stopped] = [
+      addTicket(day, 1, 10n ** 6n),
+      addTicket(day, 2, 10n ** 6n),
+      addTicket(day, 3, 10n ** 6n),
+    ];
+    for (let i = 0; i < 4; i++) place(day, order(maker, "sell", 1_000n, 1));
+    day.place(instructed(order(stopped, "buy", 1_000n, 3), { stopPrice: 1_000n }), ZERO_HASH, NOW);
+    place(day, order(ioc, "buy", 1_000n, 1, { timeInForce: "IOC" }));
+    assert.deepEqual(new Set(day.unsettled.map(({ seq }) => seq)).size, 1);
+    assert.equal(day.unsettled.length, 4);
+    const count = (gas: bigint) =>
+      planBatch([], day.unsettled, () => true, { transitions: 32, gas })?.executions.length;
+    assert.equal(count(GAS.batch + GAS.fill + 2n * GAS.order), 1);
+    assert.equal(count(GAS.batch + 2n * GAS.fill + 4n * GAS.order), 2);
+  });
+
+  test("an opening that a fill waits for goes before others that came earlier [ORD-13]", () => {
+    const day = newDay();
+    const opening = (nullifier: bigint): ProvenTransition => ({
+      ...transition({
+        name: "openTicket",
+        slot: 0,
+        relayFee: 0n,
+        tickets: [{ sessionKey: `0x${"11".repeat(20)}`, cash: 10_000n, position: 0, reduceOnly: false }],
+      }),
+      nullifier,
+    });
+    const queue = Array.from({ length: 40 }, (_, i) => opening(BigInt(i)));
+    const last = queue.at(-1) ?? assert.fail();
+    const [pending] = openedTickets(last);
+    assert(pending !== undefined);
+    day.tickets.set(
+      pending,
+      ticketView({
+        ticketId: pending,
+        sessionKey: "0x01",
+        slot: 0,
+        reduceOnly: false,
+        status: "pending",
+        openedInBatch: undefined,
+        cash: 10_000n,
+        position: 0n,
+      }),
+    );
+    place(day, order(pending, "sell", 1_000n, 1));
+    place(day, order(addTicket(day, 1, 10_000n), "buy", 1_000n, 1));
+    const plan = planBatch(queue, day.unsettled, (ticketId) => ticketId !== pending);
+    assert.equal(plan?.entering[0], last);
+    assert.equal(plan.entering[1], queue[0]);
   });
 
   test("openings leave fills half of the gas, and an immediate order all that it needs [ORD-13, FIL-16]", () => {
