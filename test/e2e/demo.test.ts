@@ -134,7 +134,7 @@ test("Ctrl-C ends the demo, its node, its exchange and its wallets [DEV-5]", asy
   };
   const { code, output } = await demo([], act, { TMPDIR: temporary });
   assert.equal(code, 130, output);
-  // The chain's compiler cache may stay.
+  // What libraries keep there may stay.
   const folders = (await readdir(temporary)).filter((name) => name.startsWith("hedgerow-"));
   assert.deepEqual(folders, []);
   assert.equal(children.length, 2, "the chain and the exchange");
