@@ -501,7 +501,7 @@ export class Operator implements ExchangeService {
 
   /**
    * Takes a new order, matches it and tells what became of it, with receipts. It must be good on its ticket beside all
-   * that rests there (spec ORD-6). The same order sent again gets the first answer again (spec ORD-15). Throws
+   * that rests there (spec ORD-6). The same order sent again gets the first answer again (spec ORD-22). Throws
    * MalformedMessage, MalformedSignature, WrongSigner, Backlog, Overloaded, ExchangeStopped, what TradingDay.check
    * throws, and the engine's DuplicateOrder, PostOnlyNeverRests, PostOnlyWouldTake, NotFillable and MarketHalted.
    */

@@ -324,7 +324,7 @@ describe("orders", () => {
     await refused(operator.cancelOrder(await alice.account.cancelOrder(signed)), "Matching.UnknownOrder");
   });
 
-  test("an order sent again gets its first answer again; another with its client id is refused [ORD-15, MAT-9]", async () => {
+  test("an order sent again gets its first answer again; another with its client id is refused [ORD-22, MAT-9]", async () => {
     const signed = await alice.account.signOrder(hers, terms("sell", 9, 2));
     const { clientId } = signed.order;
     const first = await operator.placeOrder(signed);
