@@ -70,6 +70,7 @@ export async function openSite(tickets: number): Promise<Site> {
     const served = await serve([
       ...["--chain", chain.url, "--clearing-house", chain.deployed.clearingHouse, "--key", key],
       ...["--journal", join(folder, "journal"), "--port", "0", "--log-level", "warn"],
+      ...["--connections-per-address", "1000"],
     ]);
     closing.push(() => end(served.child));
 

@@ -429,5 +429,7 @@ function startExchange(
     directory: join(directory, "exchange"),
     batchMs,
     port,
+    // All traders are on this machine, each with a connection.
+    more: ["--connections-per-address", "1000"],
   });
 }

@@ -42,6 +42,8 @@ const optionsSchema = z
     haltAfter: whole(1).optional(),
     haltFor: whole(1).optional(),
     snapshotEvery: whole(1).optional(),
+    transitionsPerSecond: whole(1).optional(),
+    connectionsPerAddress: whole(1).optional(),
     logLevel: z.enum(["debug", "info", "warn", "error", "silent"]),
   })
   .refine(({ haltAfter, haltFor }) => (haltAfter === undefined) === (haltFor === undefined), {
@@ -67,7 +69,7 @@ export async function serveExchange(given: ExchangeCommandOptions): Promise<void
 
 async function serve(given: ExchangeCommandOptions): Promise<void> {
   const options = parsed(given);
-  const { haltAfter, haltFor, snapshotEvery } = options;
+  const { haltAfter, haltFor, snapshotEvery, transitionsPerSecond, connectionsPerAddress } = options;
   const logger = pino({ level: options.logLevel, base: null }, pino.destination({ dest: 2, sync: false }));
   const exchange = await runExchange({
     chainUrl: options.chain,
@@ -80,6 +82,10 @@ async function serve(given: ExchangeCommandOptions): Promise<void> {
     port: options.port,
     logger,
     batches: { size: options.batchSize, intervalMs: options.batchMs },
+    limits: {
+      ...(transitionsPerSecond !== undefined && { transitionsPerSecond }),
+      ...(connectionsPerAddress !== undefined && { connectionsPerAddress }),
+    },
     ...(haltAfter !== undefined && haltFor !== undefined && { limitLock: { after: haltAfter, pause: haltFor } }),
     ...(snapshotEvery !== undefined && { snapshotEvery }),
   });

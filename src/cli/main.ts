@@ -83,6 +83,8 @@ program
   .option("--halt-after <seconds>", "halt a market that is locked at a price limit for so long")
   .option("--halt-for <seconds>", "length of such a halt")
   .option("--snapshot-every <records>", "take a snapshot after so many records, so that a restart stays quick")
+  .option("--transitions-per-second <number>", "transitions that one connection may send (default: 5)")
+  .option("--connections-per-address <number>", "connections that one address may open (default: 64)")
   .option("--log-level <level>", "debug, info, warn, error or silent", "info")
   .addHelpText(
     "after",

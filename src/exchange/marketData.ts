@@ -31,7 +31,7 @@ export type OrderEvent = { readonly order: OrderReport; readonly receipt: Signed
 /** An announcement and when it was made, unix seconds. */
 export type TimedAnnouncement = { readonly announcement: Announcement; readonly time: bigint };
 
-/** Takes groups of what happened. It must not throw. */
+/** Takes groups of what happened. One that throws hears nothing more. */
 export type Listener<T> = (group: readonly T[]) => void;
 
 /** Market data of a service. Each `on...` returns how to stop. */
@@ -73,10 +73,7 @@ class Topic<K, T> {
   listen(key: K, listener: Listener<T>): () => void {
     const set = this.#listeners.get(key) ?? new Set<Listener<T>>();
     this.#listeners.set(key, set.add(listener));
-    return () => {
-      set.delete(listener);
-      if (set.size === 0 && this.#listeners.get(key) === set) this.#listeners.delete(key);
-    };
+    return () => this.#drop(key, listener);
   }
 
   add(key: K, item: T): void {
@@ -86,16 +83,30 @@ class Topic<K, T> {
     else waiting.push(item);
   }
 
-  flush(): void {
+  /** Gives out what waits. Listeners that throw are dropped, and `onFault` hears why. */
+  flush(onFault: (error: unknown) => void): void {
     for (const [key, group] of this.#waiting) {
-      for (const listener of this.#listeners.get(key) ?? []) listener(group);
+      for (const listener of this.#listeners.get(key) ?? []) {
+        try {
+          listener(group);
+        } catch (error) {
+          this.#drop(key, listener);
+          onFault(error);
+        }
+      }
     }
     this.#waiting.clear();
   }
+
+  #drop(key: K, listener: Listener<T>): void {
+    const set = this.#listeners.get(key);
+    set?.delete(listener);
+    if (set?.size === 0) this.#listeners.delete(key);
+  }
 }
 
-/** Follows a service from now on. */
-export function createMarketData(service: ExchangeService): MarketData {
+/** Follows a service from now on. `onFault` hears what a listener throws; it must not throw itself. */
+export function createMarketData(service: ExchangeService, onFault: (error: unknown) => void): MarketData {
   const slots = new Map<number, SlotData>();
   const books = new Topic<number, BookUpdate>();
   const trades = new Topic<number, PublicTrade>();
@@ -125,7 +136,7 @@ export function createMarketData(service: ExchangeService): MarketData {
       for (const candle of kept.slice(from)) candles.add(key, candle);
     }
     changedFrom.clear();
-    for (const topic of [books, trades, candles, orders, announcements]) topic.flush();
+    for (const topic of [books, trades, candles, orders, announcements]) topic.flush(onFault);
   }
 
   function take(event: ExchangeEvent): void {

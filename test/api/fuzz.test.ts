@@ -122,7 +122,13 @@ function speak(port: number, bytes: Buffer, random: (below: number) => number): 
 }
 
 test("whatever bytes come, the server lives on and its memory stays bounded [API-14]", async (t) => {
-  const limits = { messageBytes: 64 * 1024, headersMs: 500, requestMs: 1_000, idleMs: 1_000 };
+  const limits = {
+    connectionsPerAddress: 500,
+    messageBytes: 64 * 1024,
+    headersMs: 500,
+    requestMs: 1_000,
+    idleMs: 1_000,
+  };
   const { server, client, log, metrics } = await open(t, limits);
   const faults: unknown[] = [];
   const note = (error: unknown): void => void faults.push(error);

@@ -104,7 +104,7 @@ test("trades go on behind the last one that was seen, and candles grow with them
 
 test("kept trades and candles are bounded, and a new contract starts anew [API-8]", () => {
   const service = fakeService();
-  const data = createMarketData(service);
+  const data = createMarketData(service, (error) => assert.fail(String(error)));
   for (let i = 0; i < 5_000; i++) service.publish(trade(i, 1n, BigInt(i)));
   assert.equal(data.trades(2, 0).length, 1_000);
   assert.equal(data.trades(2, 0).at(-1)?.seq, 4_999);

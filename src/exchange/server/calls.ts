@@ -2,7 +2,16 @@ import { Code, createContextKey, type HandlerContext } from "@connectrpc/connect
 import type { Logger } from "pino";
 import { BoundedQueue } from "../../api/queue.ts";
 import { HedgerowError } from "../../protocol/errors.ts";
-import { type Limits, SlowReader, TokenBucket, TooManyCommands, TooManyWatches } from "./limits.ts";
+import {
+  DEFAULT_LIMITS,
+  type Limits,
+  SlowReader,
+  TokenBucket,
+  TooManyBadSignatures,
+  TooManyCommands,
+  TooManyTransitions,
+  TooManyWatches,
+} from "./limits.ts";
 import type { Metrics } from "./metrics.ts";
 import { connectErrorOf, type Outcome, outcomeOf, redacted } from "./status.ts";
 
@@ -19,6 +28,13 @@ export class Closing extends HedgerowError {
 export type Connection = {
   readonly id: number;
   readonly bucket: TokenBucket;
+  readonly transitions: TokenBucket;
+  /** Bad signatures that are still forgiven. */
+  readonly forgiven: TokenBucket;
+  /** Closes it with a reason, as soon as what was answered is on its way. */
+  readonly end: (reason: string) => void;
+  /** Whether it is about to be closed. */
+  ended: boolean;
   /** Subscriptions and calls that are open on it. */
   watches: number;
   calls: number;
@@ -33,9 +49,27 @@ export type Call = {
   waitingSince: number | undefined;
 };
 
+/** A connection that has sent nothing yet. */
+export function newConnection(id: number, limits: Limits, end: (reason: string) => void): Connection {
+  const now = performance.now();
+  return {
+    id,
+    bucket: new TokenBucket(limits.commandsPerSecond, now),
+    transitions: new TokenBucket(limits.transitionsPerSecond, now, 4 * limits.transitionsPerSecond),
+    forgiven: new TokenBucket(1, now, limits.badSignatures),
+    end,
+    ended: false,
+    watches: 0,
+    calls: 0,
+  };
+}
+
+/** Errors that cost as much as a command that is executed: a signature was checked. */
+const BAD_SIGNATURES: readonly string[] = ["WrongSigner", "MalformedSignature"];
+
 /** The call of a handler's context. */
 export const CALL = createContextKey<Call>({
-  connection: { id: 0, bucket: new TokenBucket(0, 0), watches: 0, calls: 0 },
+  connection: newConnection(0, DEFAULT_LIMITS, () => undefined),
   drop: () => undefined,
   waitingSince: undefined,
 });
@@ -66,7 +100,7 @@ export function createCalls(limits: Limits, logger: Logger, metrics: Metrics) {
     for (const call of streams) {
       if (call.waitingSince === undefined || now - call.waitingSince < limits.slowReaderMs) continue;
       metrics.slowReaders.inc();
-      logger.warn({ connection: call.connection.id, code: "SlowReader" }, "stream dropped");
+      logger.debug({ connection: call.connection.id, code: "SlowReader" }, "stream dropped");
       streams.delete(call);
       call.drop();
     }
@@ -82,15 +116,34 @@ export function createCalls(limits: Limits, logger: Logger, metrics: Metrics) {
       logger.error({ method, connection: connection.id, reference, error: redacted(text) }, "call failed");
     } else {
       const { code } = result.error;
-      logger.info({ method, connection: connection.id, status: Code[result.status], code }, "call refused");
+      logger.debug({ method, connection: connection.id, status: Code[result.status], code }, "call refused");
+      if (BAD_SIGNATURES.includes(code)) countBadSignature(connection);
     }
     return result;
   }
 
+  function countBadSignature(connection: Connection): void {
+    if (connection.ended || connection.forgiven.take(performance.now())) return;
+    connection.ended = true;
+    metrics.badSigners.inc();
+    const { code, message } = new TooManyBadSignatures(limits.badSignatures);
+    logger.info({ connection: connection.id, code }, "connection closed");
+    connection.end(`${code}: ${message}`);
+  }
+
+  /** Counts a command of a connection. Throws TooManyCommands, TooManyBadSignatures. */
   function takeToken(connection: Connection): void {
+    if (connection.ended) throw new TooManyBadSignatures(limits.badSignatures);
     const now = performance.now();
     if (connection.bucket.take(now)) return;
     throw new TooManyCommands("connection", limits.commandsPerSecond, connection.bucket.wait(now));
+  }
+
+  /** Counts a transition of a call's connection. Throws TooManyTransitions. */
+  function takeTransition(context: HandlerContext): void {
+    const { transitions } = context.values.get(CALL).connection;
+    const now = performance.now();
+    if (!transitions.take(now)) throw new TooManyTransitions(limits.transitionsPerSecond, transitions.wait(now));
   }
 
   /** Runs a unary call. */
@@ -159,6 +212,7 @@ export function createCalls(limits: Limits, logger: Logger, metrics: Metrics) {
   ): AsyncGenerator<M> {
     return stream(context, async function* () {
       const { connection } = context.values.get(CALL);
+      takeToken(connection);
       if (connection.watches >= limits.watchesPerConnection) {
         throw new TooManyWatches("connection", limits.watchesPerConnection);
       }
@@ -203,6 +257,8 @@ export function createCalls(limits: Limits, logger: Logger, metrics: Metrics) {
     stream,
     watch,
     outcome,
+    takeToken,
+    takeTransition,
     /** Aborts when the server begins to close. */
     closing: closing.signal,
     /** Ends all streams with Closing, and refuses new calls. */

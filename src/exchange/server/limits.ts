@@ -7,6 +7,7 @@ export type Limits = {
   readonly messageBytes: number;
   readonly headerBytes: number;
   readonly connections: number;
+  readonly connectionsPerAddress: number;
   /** Calls at a time on one connection. */
   readonly streamsPerConnection: number;
   /** Subscriptions of one connection, and of all. */
@@ -15,6 +16,10 @@ export type Limits = {
   /** Unary calls and commands, per second; as many may come at once after a pause. */
   readonly commandsPerSecond: number;
   readonly ticketCommandsPerSecond: number;
+  /** Transitions of one connection, per second; four times as many may come at once after a pause. */
+  readonly transitionsPerSecond: number;
+  /** Refused signatures of one connection; one more is forgiven each second. */
+  readonly badSignatures: number;
   /** Commands of one order-entry stream that wait for their result. */
   readonly commandsInFlight: number;
   /** Commands in one message. */
@@ -39,11 +44,15 @@ export const DEFAULT_LIMITS: Limits = {
   messageBytes: 256 * 1024,
   headerBytes: 16 * 1024,
   connections: 1_000,
+  connectionsPerAddress: 64,
   streamsPerConnection: 100,
   watchesPerConnection: 64,
   watches: 10_000,
   commandsPerSecond: 20_000,
   ticketCommandsPerSecond: 10_000,
+  // A proof takes the server up to 30 ms.
+  transitionsPerSecond: 5,
+  badSignatures: 100,
   commandsInFlight: 4_096,
   commandsPerMessage: 1_024,
   queuedMessages: 1_024,
@@ -66,6 +75,23 @@ export class TooManyCommands extends HedgerowError {
   }
 }
 
+/** More transitions came than one connection may send: each has a proof to be checked. */
+export class TooManyTransitions extends HedgerowError {
+  constructor(perSecond: number, retryAfterMs: number) {
+    super("TooManyTransitions", `a connection may send ${perSecond} transitions a second: wait ${retryAfterMs} ms`, {
+      perSecond,
+      retryAfterMs,
+    });
+  }
+}
+
+/** A connection sent one bad signature after the other, and is about to be closed. */
+export class TooManyBadSignatures extends HedgerowError {
+  constructor(most: number) {
+    super("TooManyBadSignatures", `${most} signatures on this connection were bad: it is closed`, { most });
+  }
+}
+
 /** There are as many subscriptions as there may be. */
 export class TooManyWatches extends HedgerowError {
   constructor(where: "connection" | "server", most: number) {
@@ -80,22 +106,24 @@ export class SlowReader extends HedgerowError {
   }
 }
 
-/** Tokens that come back with time: `perSecond` of them each second, and no more than that at once. */
+/** Tokens that come back with time: `perSecond` of them each second, and no more than `most` at once. */
 export class TokenBucket {
   readonly #perSecond: number;
+  readonly #most: number;
   #tokens: number;
   #at: number;
 
   /** `now` in milliseconds of a clock that never goes back. */
-  constructor(perSecond: number, now: number) {
+  constructor(perSecond: number, now: number, most = perSecond) {
     this.#perSecond = perSecond;
-    this.#tokens = perSecond;
+    this.#most = most;
+    this.#tokens = most;
     this.#at = now;
   }
 
   /** Tokens there are. */
   tokens(now: number): number {
-    this.#tokens = Math.min(this.#perSecond, this.#tokens + ((now - this.#at) * this.#perSecond) / 1000);
+    this.#tokens = Math.min(this.#most, this.#tokens + ((now - this.#at) * this.#perSecond) / 1000);
     this.#at = now;
     return this.#tokens;
   }

@@ -11,6 +11,7 @@ export type Metrics = {
   readonly connections: Gauge;
   readonly connectionsRefused: Counter;
   readonly slowReaders: Counter;
+  readonly badSigners: Counter;
 };
 
 /** Metrics of a server in a registry of its own, with the public numbers of its service. */
@@ -67,6 +68,11 @@ export function createMetrics(service: ExchangeService, registry = new Registry(
     slowReaders: new Counter({
       name: "hedgerow_slow_readers_total",
       help: "Streams whose reader did not keep up",
+      registers,
+    }),
+    badSigners: new Counter({
+      name: "hedgerow_bad_signers_total",
+      help: "Connections closed for their bad signatures",
       registers,
     }),
   };

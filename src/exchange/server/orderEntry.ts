@@ -19,7 +19,7 @@ import type {
 import type { OrderAnswer } from "../service.ts";
 import type { ExchangeService } from "../service.ts";
 import { CALL, type Calls, Closing, type Connection } from "./calls.ts";
-import { type Limits, type TicketBuckets, TooManyCommands } from "./limits.ts";
+import type { Limits, TicketBuckets } from "./limits.ts";
 import type { Metrics } from "./metrics.ts";
 
 // The order-entry stream. Commands run side by side; results go out in groups, one message for all that are ready in a
@@ -126,11 +126,8 @@ async function execute(parts: OrderEntryParts, command: Command, connection: Con
 }
 
 async function run(parts: OrderEntryParts, body: Command["body"], connection: Connection): Promise<Result["outcome"]> {
-  const { service, limits } = parts;
-  const now = performance.now();
-  if (!connection.bucket.take(now)) {
-    throw new TooManyCommands("connection", limits.commandsPerSecond, connection.bucket.wait(now));
-  }
+  const { service, calls } = parts;
+  calls.takeToken(connection);
   switch (body.case) {
     case undefined:
       throw new MalformedField("command", "it is missing");

@@ -8,8 +8,8 @@ import {
 } from "node:http2";
 import { type AddressInfo, createServer as createTcpServer, type Socket } from "node:net";
 import type { Logger } from "pino";
-import type { Call, Connection } from "./calls.ts";
-import { type Limits, TokenBucket } from "./limits.ts";
+import { type Call, type Connection, newConnection } from "./calls.ts";
+import type { Limits } from "./limits.ts";
 import type { Metrics } from "./metrics.ts";
 
 // One TCP port for HTTP/1.1 and HTTP/2 without TLS: the first bytes of a connection say which it is.
@@ -32,6 +32,10 @@ export type Port = {
   readonly destroy: () => void;
 };
 
+/** What HTTP/2 may keep for one connection, beside the queues of its streams. */
+const SESSION_MEGABYTES = 2;
+/** How long the last words of a connection may take to its socket. */
+const LAST_WORDS_MS = 50;
 const PREFACE = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "latin1");
 /** Bytes that no HTTP/1.1 request begins with: enough to tell. */
 const PREFACE_BYTES = 4;
@@ -47,6 +51,7 @@ export async function openPort(
 ): Promise<Port> {
   const sockets = new Map<Socket, Connection>();
   const sessions = new Map<Http2Session, Connection>();
+  const ofAddress = new Map<string, number>();
   let connections = 0;
   /** The connection whose socket is handed to the HTTP/2 server right now. */
   let handedOver: Connection | undefined;
@@ -77,11 +82,11 @@ export async function openPort(
       enablePush: false,
     },
     maxHeaderListPairs: 64,
-    maxSessionMemory: 8,
+    maxSessionMemory: SESSION_MEGABYTES,
   });
   http2.on("session", (session) => {
     if (handedOver !== undefined) sessions.set(session, handedOver);
-    session.on("error", (error: Error) => logger.info({ reason: nameOf(error) }, "connection failed"));
+    session.on("error", (error: Error) => logger.debug({ reason: nameOf(error) }, "connection failed"));
     session.on("close", () => sessions.delete(session));
     session.setTimeout(limits.idleMs, () => idle(session));
   });
@@ -118,22 +123,36 @@ export async function openPort(
     });
   }
 
+  /** Says why over HTTP/2, lets the answers that are ready go out, and hangs up. */
+  function end(socket: Socket, reason: string): void {
+    const connection = sockets.get(socket);
+    for (const [session, of] of sessions) {
+      if (of === connection) session.goaway(constants.NGHTTP2_ENHANCE_YOUR_CALM, 0, Buffer.from(reason));
+    }
+    setTimeout(() => socket.destroy(), LAST_WORDS_MS);
+  }
+
   const tcp = createTcpServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: 30_000 }, (socket) => {
-    if (sockets.size >= limits.connections) {
+    const address = socket.remoteAddress ?? "";
+    const there = ofAddress.get(address) ?? 0;
+    if (sockets.size >= limits.connections || there >= limits.connectionsPerAddress) {
       metrics.connectionsRefused.inc();
-      logger.warn({ code: "TooManyConnections" }, "connection refused");
+      logger.debug({ code: "TooManyConnections" }, "connection refused");
       socket.destroy();
       return;
     }
     connections += 1;
-    const bucket = new TokenBucket(limits.commandsPerSecond, performance.now());
-    const connection: Connection = { id: connections, bucket, watches: 0, calls: 0 };
+    const connection = newConnection(connections, limits, (reason) => end(socket, reason));
     sockets.set(socket, connection);
+    ofAddress.set(address, there + 1);
     metrics.connections.inc();
     logger.debug({ connection: connection.id }, "connection opened");
     socket.on("error", () => socket.destroy());
     socket.once("close", () => {
       sockets.delete(socket);
+      const others = (ofAddress.get(address) ?? 1) - 1;
+      if (others === 0) ofAddress.delete(address);
+      else ofAddress.set(address, others);
       metrics.connections.dec();
       logger.debug({ connection: connection.id }, "connection closed");
     });

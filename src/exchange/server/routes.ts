@@ -27,6 +27,7 @@ import {
 import { transitionFrom } from "../../api/codecTransition.ts";
 import {
   Exchange,
+  type WatchAnnouncementsResponse,
   type WatchOrdersResponse,
   WatchAnnouncementsResponseSchema,
   WatchOHLCVResponseSchema,
@@ -36,7 +37,7 @@ import {
 import type { BookUpdate, Candle } from "../../api/codecMarkets.ts";
 import { HedgerowError } from "../../protocol/errors.ts";
 import { SLOTS } from "../../protocol/note.ts";
-import type { MarketData, OrderEvent, TimedAnnouncement } from "../marketData.ts";
+import type { Listener, MarketData, OrderEvent, TimedAnnouncement } from "../marketData.ts";
 import type { PublicTrade } from "../service.ts";
 import { encodeOnce, type SharedMessage } from "./encodeOnce.ts";
 import { cancelledMessageOf, enterOrders, guardMessageOf, limited, type OrderEntryParts } from "./orderEntry.ts";
@@ -94,9 +95,16 @@ export function routes(router: ConnectRouter, parts: OrderEntryParts & { readonl
     () => ({ $typeName: "hedgerow.exchange.v1.WatchAnnouncementsResponse" as const, announcements: [] }),
   );
 
+  /** What the exchange has told, once it is for others. */
+  async function durable<T>(told: T): Promise<T> {
+    await service.durable();
+    return told;
+  }
+
   router.service(Exchange, {
     submitTransition: (request, context) =>
       calls.unary(context, async () => {
+        calls.takeTransition(context);
         const transition = transitionFrom(present("transition", request.transition));
         return queuedMessageOf(await service.submitTransition(transition));
       }),
@@ -143,8 +151,9 @@ export function routes(router: ConnectRouter, parts: OrderEntryParts & { readonl
       calls.unary(context, async () => ({
         ticket: ticketMessageOf(await service.ticket(hashFrom("ticket_id", request.ticketId))),
       })),
-    fetchMarkets: (_, context) => calls.unary(context, () => ({ markets: service.markets().map(marketMessageOf) })),
-    fetchEpoch: (_, context) => calls.unary(context, () => ({ epoch: epochMessageOf(service.epoch()) })),
+    fetchMarkets: (_, context) =>
+      calls.unary(context, () => durable({ markets: service.markets().map(marketMessageOf) })),
+    fetchEpoch: (_, context) => calls.unary(context, () => durable({ epoch: epochMessageOf(service.epoch()) })),
     fetchBatch: (request, context) =>
       calls.unary(context, async () => {
         const number = safeNumberFrom("batch_number", request.batchNumber);
@@ -165,15 +174,15 @@ export function routes(router: ConnectRouter, parts: OrderEntryParts & { readonl
       }),
 
     watchOrderBook: (request, context) =>
-      calls.watch(context, (push) => {
-        const send = sender(context, bookMessage, push);
+      calls.watch(context, (push, end) => {
+        const send = sender(context, bookMessage, push, end);
         const { snapshot, stop } = data.onBook(slotFrom(request.slot), send);
         return { first: { snapshot: bookMessageOf(snapshot) }, stop };
       }),
     watchTrades: (request, context) =>
-      calls.watch(context, (push) => {
+      calls.watch(context, (push, end) => {
         const slot = slotFrom(request.slot);
-        const stop = data.onTrades(slot, sender(context, tradesMessage, push));
+        const stop = data.onTrades(slot, sender(context, tradesMessage, push, end));
         const missed =
           request.sinceSeq === undefined
             ? []
@@ -181,10 +190,10 @@ export function routes(router: ConnectRouter, parts: OrderEntryParts & { readonl
         return { first: { trades: missed.map(tradeMessageOf) }, stop };
       }),
     watchOHLCV: (request, context) =>
-      calls.watch(context, (push) => {
+      calls.watch(context, (push, end) => {
         const slot = slotFrom(request.slot);
         const interval = INTERVAL.nameOf("interval", request.interval);
-        const stop = data.onCandles(slot, interval, sender(context, candlesMessage, push));
+        const stop = data.onCandles(slot, interval, sender(context, candlesMessage, push, end));
         const present = data.candles(slot, interval, Math.max(1, request.limit));
         return { first: { candles: present.map(candleMessageOf) }, stop };
       }),
@@ -198,7 +207,7 @@ export function routes(router: ConnectRouter, parts: OrderEntryParts & { readonl
         const stopListening = data.onOrders(ticketId, (group) => deliver(group));
         try {
           const open = await service.openOrders(watch);
-          deliver = (group) => push(orderEventsMessage(group), group.length * ORDER_EVENT_BYTES);
+          deliver = ending(end, (group) => push(orderEventsMessage(group), group.length * ORDER_EVENT_BYTES));
           for (const group of early) deliver(group);
           const left = Number(validUntil - service.epoch().time) * 1000;
           const timer = setTimeout(() => end(new WatchExpired(validUntil)), Math.min(left, LONGEST_TIMER_MS));
@@ -213,13 +222,30 @@ export function routes(router: ConnectRouter, parts: OrderEntryParts & { readonl
         }
       }),
     watchAnnouncements: (_, context) =>
-      calls.watch(context, (push) => {
-        const stop = data.onAnnouncements(sender(context, announcementsMessage, push));
-        return { first: { epoch: epochMessageOf(service.epoch()) }, stop };
+      calls.watch<WatchAnnouncementsResponse>(context, async (push, end) => {
+        const stop = data.onAnnouncements(sender(context, announcementsMessage, push, end));
+        try {
+          const epoch = await durable(epochMessageOf(service.epoch()));
+          return { first: { ...announcementsMessage([]).json, epoch }, stop };
+        } catch (error) {
+          stop();
+          throw error;
+        }
       }),
 
     enterOrders: (requests, context) => calls.stream(context, () => enterOrders(parts, requests, context)),
   });
+}
+
+/** A listener that ends its own stream where it fails: there is nobody else to tell. */
+function ending<T>(end: (error: Error) => void, listener: Listener<T>): Listener<T> {
+  return (group) => {
+    try {
+      listener(group);
+    } catch (error) {
+      end(error instanceof Error ? error : new Error(String(error)));
+    }
+  };
 }
 
 /** Sends groups in the form that the caller reads. */
@@ -227,12 +253,13 @@ function sender<T, M>(
   context: HandlerContext,
   share: (group: readonly T[]) => SharedMessage<M>,
   push: (message: M, weight: number) => void,
-): (group: readonly T[]) => void {
+  end: (error: Error) => void,
+): Listener<T> {
   const json = context.requestHeader.get("content-type")?.includes("json") ?? false;
-  return (group) => {
+  return ending(end, (group) => {
     const message = share(group);
     push(json ? message.json : message.binary, message.bytes);
-  };
+  });
 }
 
 function orderEventsMessage(group: readonly OrderEvent[]): WatchOrdersResponse {

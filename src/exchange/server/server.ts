@@ -1,4 +1,5 @@
 import { Code, ConnectError, cors, createConnectRouter, createContextValues } from "@connectrpc/connect";
+import type { UniversalServerRequest } from "@connectrpc/connect/protocol";
 import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from "@connectrpc/connect-node";
 import type { Logger } from "pino";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -7,6 +8,7 @@ import type { ExchangeService } from "../service.ts";
 import { CALL, type Call, createCalls } from "./calls.ts";
 import { DEFAULT_LIMITS, type Limits, TicketBuckets } from "./limits.ts";
 import { createMetrics, type Metrics } from "./metrics.ts";
+import { exactNumbers } from "./jsonNumbers.ts";
 import { openPort, type Request, type Response } from "./port.ts";
 import { LONGEST_TIMER_MS, routes } from "./routes.ts";
 import { redacted } from "./status.ts";
@@ -50,7 +52,10 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
   const metrics = options.metrics ?? createMetrics(service);
   const calls = createCalls(limits, logger, metrics);
-  const data = createMarketData(service);
+  const data = createMarketData(service, (error) => {
+    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    logger.error({ error: redacted(text) }, "listener dropped");
+  });
   const tickets = new TicketBuckets(limits.ticketCommandsPerSecond);
   const router = createConnectRouter({
     readMaxBytes: limits.messageBytes,
@@ -79,7 +84,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     const context = createContextValues().set(CALL, call);
     respond(path, request, response, async () =>
       universalResponseToNodeResponse(
-        await handler(universalRequestFromNodeRequest(request, response, undefined, context)),
+        await handler(exact(universalRequestFromNodeRequest(request, response, undefined, context))),
         response,
       ),
     );
@@ -160,6 +165,15 @@ export async function startServer(options: ServerOptions): Promise<Server> {
 
   const host = options.host.includes(":") ? `[${options.host}]` : options.host;
   return { port: port.port, url: `http://${host}:${port.port}`, close };
+}
+
+/** A request whose numbers mean what they say. */
+function exact(request: UniversalServerRequest): UniversalServerRequest {
+  const type = request.header.get("content-type")?.toLowerCase() ?? "";
+  const { body } = request;
+  const isStream = typeof body === "object" && body !== null && Symbol.asyncIterator in body;
+  if (!type.includes("json") || !isStream) return request;
+  return { ...request, body: exactNumbers(body, !type.startsWith("application/json")) };
 }
 
 /** Milliseconds of the units of a gRPC deadline that can be too long for a timer. */

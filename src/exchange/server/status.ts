@@ -34,11 +34,20 @@ const CATEGORIES: readonly (readonly [Code, readonly string[]])[] = [
     ],
   ],
   [Code.NotFound, ["UnknownOrder", "OrderUnknown", "UnknownTicket", "UnknownBatch", "BatchUnknown", "MarketNotListed"]],
-  [Code.Unauthenticated, ["WrongSigner", "WatchExpired"]],
+  [Code.Unauthenticated, ["WrongSigner", "WatchExpired", "TooManyBadSignatures"]],
   [Code.AlreadyExists, ["DuplicateOrder", "NullifierTaken"]],
   [
     Code.ResourceExhausted,
-    ["Backlog", "Overloaded", "TooManyCommands", "TooManyWatches", "TooManyMakers", "SlowReader", "TreeFull"],
+    [
+      "Backlog",
+      "Overloaded",
+      "TooManyCommands",
+      "TooManyTransitions",
+      "TooManyWatches",
+      "TooManyMakers",
+      "SlowReader",
+      "TreeFull",
+    ],
   ],
   [Code.Unavailable, ["ChainUnavailable", "CallImpossible", "ExchangeStopped", "Closing"]],
 ];

@@ -11,6 +11,7 @@
 //   hashes, ids, keys, signatures   lower-case hex text with 0x
 //   field elements     lower-case hex text with 0x, 32 bytes
 //   slot               number of a market, 0 to 7
+//   fixed64, uint64    text in quotes in JSON; a bare number with more than 15 digits is refused
 //   seq, n             place in the operator's log: number of the command, and of its outcome from 0 without gaps
 //
 // A refused call carries an ErrorDetail.
