@@ -64,7 +64,7 @@ import {
   parseTransition,
   parseWatch,
 } from "./input.ts";
-import type { ArchivedOrder } from "./journal/journal.ts";
+import type { ArchivedOrder, JournalRecord } from "./journal/journal.ts";
 import type { LogEntry } from "./log.ts";
 import { type CommandStore, memoryStore } from "./memoryStore.ts";
 import { ownSigning, type SignatureService } from "./ownSigning.ts";
@@ -904,24 +904,21 @@ export class Operator implements ExchangeService {
   }
 
   /** What was answered to this very order before. Throws DuplicateOrder if its client id was another order's. */
-  #firstAnswer(
-    { order: { ticketId, clientId, revision }, instructions }: OrderEntry,
-    hash: Hex,
-  ): StoredAnswer | undefined {
+  #firstAnswer({ order, instructions }: OrderEntry, hash: Hex): FirstAnswer | undefined {
+    const { ticketId, clientId, revision } = order;
     if (revision !== 0) return undefined;
     const live = this.#machine.day.liveOrder(ticketId, clientId);
     const number = live?.acceptedIn ?? this.#store.archived(ticketId, clientId)?.record;
     if (number === undefined) return undefined;
     const record = this.#store.record(number);
-    const answer = record && fromJson(storedOutcome, record.outcome).answer;
-    const { command } = record === undefined ? { command: undefined } : fromJson(timedCommandSchema, record.body);
-    const before = command?.kind === "place" ? toJson(command.entry.instructions) : undefined;
-    if (answer?.order.orderHash !== hash || before !== toJson(instructions))
+    const first = record && firstAnswerOf(record);
+    if (first?.order.orderHash !== hash || first.instructions !== toJson(instructions)) {
       throw new DuplicateOrder(orderIdOf(ticketId, clientId));
-    return answer;
+    }
+    return first;
   }
 
-  async #again({ order, receipts }: StoredAnswer): Promise<OrderAnswer> {
+  async #again({ order, receipts }: FirstAnswer): Promise<OrderAnswer> {
     await this.#store.durable();
     return { order, receipts: await this.#signing.signGroup(receipts) };
   }
@@ -1017,7 +1014,19 @@ async function answerAbout(
   return { order, receipts: own.flatMap(({ place }) => signed[place] ?? []) };
 }
 
-type StoredAnswer = { readonly order: OrderReport; readonly receipts: readonly Receipt[] };
+type StoredAnswer = {
+  /** What of the report is not in the command. */
+  readonly standing: Pick<
+    OrderReport,
+    "slot" | "status" | "filled" | "filledValue" | "remaining" | "seq" | "n" | "time"
+  >;
+  readonly receipts: readonly Receipt[];
+};
+type FirstAnswer = {
+  readonly order: OrderReport;
+  readonly receipts: readonly Receipt[];
+  readonly instructions: string;
+};
 type StoredOutcome = { readonly head: Hex; readonly answer: StoredAnswer | undefined };
 
 const storedOutcome = z.custom<StoredOutcome>((value) => z.looseObject({ head: z.string() }).safeParse(value).success);
@@ -1064,12 +1073,17 @@ function about(
   ticketId: Hex,
   clientId: bigint,
 ): readonly { readonly order: OrderReport; readonly receipt: Receipt; readonly place: number }[] {
-  const all = entriesOf(happenings).flatMap(({ orders, receipts }) =>
-    receipts.flatMap((receipt, i) => ({ order: orders[i], receipt })),
-  );
-  return all.flatMap(({ order, receipt }, place) =>
-    order?.ticketId === ticketId && order.clientId === clientId ? [{ order, receipt, place }] : [],
-  );
+  const found: { readonly order: OrderReport; readonly receipt: Receipt; readonly place: number }[] = [];
+  let place = 0;
+  for (const happening of happenings) {
+    if (happening.kind !== "entry") continue;
+    for (const [i, receipt] of happening.receipts.entries()) {
+      const order = happening.orders[i];
+      if (order?.ticketId === ticketId && order.clientId === clientId) found.push({ order, receipt, place });
+      place += 1;
+    }
+  }
+  return found;
 }
 
 /** The answer to a new order, as the store keeps it: how it stood, and what the receipts said. */
@@ -1078,7 +1092,22 @@ function answerOf(command: Command, { happenings, refusal }: Effects): StoredAns
   const { ticketId, clientId } = command.entry.order;
   const own = about(happenings, ticketId, clientId);
   const order = own.at(-1)?.order;
-  return order && { order, receipts: own.map(({ receipt }) => receipt) };
+  if (order === undefined) return undefined;
+  const { slot, status, filled, filledValue, remaining, seq, n, time } = order;
+  const standing = { slot, status, filled, filledValue, remaining, seq, n, time };
+  return { standing, receipts: own.map(({ receipt }) => receipt) };
+}
+
+/** The answer that a record keeps, and the instructions of its order; undefined where it took none. */
+function firstAnswerOf({ body, outcome }: JournalRecord): FirstAnswer | undefined {
+  const { command } = fromJson(timedCommandSchema, body);
+  const { answer } = fromJson(storedOutcome, outcome);
+  if (command.kind !== "place" || answer === undefined) return undefined;
+  const { entry, hash } = command;
+  const { ticketId, clientId, revision, side, limitPrice, quantity, timeInForce } = entry.order;
+  const signed = { ticketId, clientId, revision, side, limitPrice, quantity, timeInForce };
+  const order = { ...signed, orderHash: hash, ...answer.standing };
+  return { order, receipts: answer.receipts, instructions: toJson(entry.instructions) };
 }
 
 function archivedOrder({ order, acceptedIn }: Extract<Happening, { kind: "ended" }>): ArchivedOrder {

@@ -787,7 +787,7 @@ export class TradingDay {
     order: Commanded | undefined,
   ): readonly LogEntry[] {
     const { tick } = this.market(slot);
-    const touched = new Set<string>();
+    const touched: Place[] = [];
     const lines = entries.map((entry) => {
       const priced = "priceTicks" in entry && entry.priceTicks !== undefined;
       const price = priced ? fromTicks(entry.priceTicks, tick) : 0n;
@@ -815,15 +815,15 @@ export class TradingDay {
     return lines;
   }
 
-  #tellLevels(slot: number, seq: number, touched: ReadonlySet<string>): void {
-    if (touched.size === 0) return;
+  #tellLevels(slot: number, seq: number, touched: readonly Place[]): void {
+    if (touched.length === 0) return;
     const { tick } = this.market(slot);
     const book = this.#book(slot);
-    const changes = Array.from(touched, (level): LevelChange => {
-      const side = level.startsWith("buy") ? "buy" : "sell";
-      const price = BigInt(level.slice(side.length));
-      return { side, price, ...levelAtPrice(book, side, toTicks(price, tick)) };
-    });
+    const changes = touched.map(({ side, price }): LevelChange => ({
+      side,
+      price,
+      ...levelAtPrice(book, side, toTicks(price, tick)),
+    }));
     this.#tell({ kind: "book", slot, seq, changes });
   }
 
@@ -1012,9 +1012,13 @@ type Commanded = {
   readonly record?: number;
 };
 
-/** Notes that something else may rest at an order's price now. */
-function touch(levels: Set<string>, { signed: { order } }: LiveOrder): void {
-  levels.add(`${order.side}${order.limitPrice}`);
+/** A price of one side of the book. */
+type Place = { readonly side: Side; readonly price: bigint };
+
+/** Notes that something else may rest at an order's price now. A command touches few prices. */
+function touch(places: Place[], { signed: { order } }: LiveOrder): void {
+  const { side, limitPrice: price } = order;
+  if (!places.some((place) => place.price === price && place.side === side)) places.push({ side, price });
 }
 
 /** An order as it stands after the last entry of the log about it. */
