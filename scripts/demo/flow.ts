@@ -353,7 +353,8 @@ class FlowDriver {
         limitPrice: this.#priceOf(row),
         quantity: filled + row.size,
       });
-    // Mostly nothing has traded: signed on that guess while answers are under way.
+    // Mostly nothing has traded, and nothing about it is under way: signed on that guess while others are answered.
+    const base = order.signed;
     const guess = await replacement(0);
     const watch = await this.#watchOf(ticketId, order.trader);
     await this.#answered();
@@ -362,7 +363,7 @@ class FlowDriver {
       this.unknown++;
       return undefined;
     }
-    const signed = filled === 0 ? guess : await replacement(filled);
+    const signed = filled === 0 && order.signed === base ? guess : await replacement(filled);
     return async () => {
       order.trader.desk.keep(await this.#session.replace(signed));
       order.signed = signed;
