@@ -8,6 +8,8 @@ export type Limits = {
   readonly headerBytes: number;
   readonly connections: number;
   readonly connectionsPerAddress: number;
+  /** What HTTP/2 may keep for one connection, whole megabytes: beyond it no new call begins. */
+  readonly sessionMegabytes: number;
   /** Calls at a time on one connection. */
   readonly streamsPerConnection: number;
   /** Subscriptions of one connection, and of all. */
@@ -45,6 +47,7 @@ export const DEFAULT_LIMITS: Limits = {
   headerBytes: 16 * 1024,
   connections: 1_000,
   connectionsPerAddress: 64,
+  sessionMegabytes: 2,
   streamsPerConnection: 100,
   watchesPerConnection: 64,
   watches: 10_000,

@@ -32,8 +32,6 @@ export type Port = {
   readonly destroy: () => void;
 };
 
-/** What HTTP/2 may keep for one connection, beside the queues of its streams. */
-const SESSION_MEGABYTES = 2;
 /** How long the last words of a connection may take to its socket. */
 const LAST_WORDS_MS = 50;
 const PREFACE = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "latin1");
@@ -82,7 +80,7 @@ export async function openPort(
       enablePush: false,
     },
     maxHeaderListPairs: 64,
-    maxSessionMemory: SESSION_MEGABYTES,
+    maxSessionMemory: limits.sessionMegabytes,
   });
   http2.on("session", (session) => {
     if (handedOver !== undefined) sessions.set(session, handedOver);

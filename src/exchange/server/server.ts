@@ -80,6 +80,10 @@ export async function startServer(options: ServerOptions): Promise<Server> {
       plain(path, request, response);
       return;
     }
+    if (!hasUrl(request)) {
+      refuseNowhere(response);
+      return;
+    }
     forgetFarDeadline(request);
     const context = createContextValues().set(CALL, call);
     respond(path, request, response, async () =>
@@ -115,6 +119,11 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     response.writeHead(204);
     response.end("");
     return false;
+  }
+
+  function refuseNowhere(response: PlainResponse): void {
+    response.writeHead(400, { "content-type": "text/plain" });
+    response.end("the request's host and path make no address\n");
   }
 
   function plain(path: string, request: Request, response: PlainResponse): void {
@@ -190,6 +199,12 @@ function forgetFarDeadline({ headers }: Request): void {
     delete headers["grpc-timeout"];
   }
   if (Number(headers["connect-timeout-ms"]) > LONGEST_TIMER_MS) delete headers["connect-timeout-ms"];
+}
+
+/** What is no URL would be an error of ours later. */
+function hasUrl(request: Request): boolean {
+  const authority = "authority" in request ? request.authority : request.headers.host;
+  return authority !== undefined && URL.canParse(request.url ?? "", `http://${authority}`);
 }
 
 function pathOf(url: string | undefined): string {
