@@ -6,7 +6,7 @@ import { LOCAL_CHAIN_ID } from "../chain/deploy.ts";
 import { connect, senderOf } from "../chain/clearingHouse.ts";
 import { HedgerowError } from "../protocol/errors.ts";
 import type { Hex } from "../protocol/keys.ts";
-import { Verifier } from "../prover/verifier.ts";
+import { VerifierProcess } from "../prover/verifierProcess.ts";
 import { BATCH_POLICY, Batcher, type BatchPolicy } from "./batcher.ts";
 import { openJournal } from "./journal/journal.ts";
 import { Operator } from "./operator.ts";
@@ -86,7 +86,7 @@ export async function runExchange(options: ExchangeOptions): Promise<RunningExch
     const identity = identityOf(chain.chainId, chain.address);
     const journal = await openJournal({ directory: options.directory, identity });
     closing.push(() => journal.close());
-    const verifier = await Verifier.create();
+    const verifier = await VerifierProcess.create();
     closing.push(() => verifier.close());
     const signing = createSigning({ operatorKey, domain: chain.domain, onFailure: (error) => ended.reject(error) });
     closing.push(() => signing.close());

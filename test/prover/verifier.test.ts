@@ -3,8 +3,9 @@ import { before, test } from "node:test";
 import { bn254 } from "@noble/curves/bn254.js";
 import { FIELD_MODULUS } from "../../src/protocol/field.ts";
 import { SIGNAL_COUNT } from "../../src/protocol/statement.ts";
-import type { PointG1, PointG2, Proof, ProvenStatement } from "../../src/prover/proof.ts";
+import { type PointG1, type PointG2, type Proof, ProverClosed, type ProvenStatement } from "../../src/prover/proof.ts";
 import type { Prover } from "../../src/prover/prover.ts";
+import { VerifierProcess } from "../../src/prover/verifierProcess.ts";
 import { sharedProver } from "../support/prover.ts";
 import { witnessOf } from "../support/transitions.ts";
 
@@ -127,3 +128,21 @@ function pointOutsideSubgroup(): PointG2 {
   }
   return assert.fail("no point found");
 }
+
+test("a process of its own gives the same answers, holds nothing else up, and ends when told [PRV-4, DEV-5]", async () => {
+  const other = await VerifierProcess.create();
+  const bad = withSignal(item(0), 24, 1n);
+  const mixed = [item(0), bad, item(1), withProof({ c: [1n, 3n] }), item(2)];
+  assert.deepEqual(await other.verifyBatch(mixed), await prover.verifyBatch(mixed));
+  assert.deepEqual(await other.verifyBatch([]), []);
+  let turns = 0;
+  const beat = setInterval(() => (turns += 1), 1);
+  const answers = await Promise.all([other.verifyBatch(Array<ProvenStatement>(12).fill(bad)), other.verifyBatch(good)]);
+  clearInterval(beat);
+  assert.deepEqual(answers, [Array.from({ length: 12 }, (_, i) => i), []]);
+  assert(turns > 5, `the event loop turned ${turns} times`);
+  const cut = assert.rejects(other.verifyBatch(mixed), ProverClosed);
+  await other.close();
+  await cut;
+  await assert.rejects(other.verifyBatch(mixed), ProverClosed);
+});
