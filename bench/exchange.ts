@@ -33,7 +33,7 @@ const ROUNDS = 3;
 const LAST_ROUND_MS = 110_000;
 const DEADLINE_MS = 175_000;
 /** Commands without an answer at a time, of all clients together: enough to keep the exchange busy, and no more. */
-const IN_FLIGHT = 160;
+const IN_FLIGHT = 48;
 /** Fills that may wait for the chain when a run begins: the exchange takes no orders when 20,000 do. */
 const MOST_UNSETTLED = 12_000;
 /** Receipts of each run that are verified. */

@@ -77,7 +77,8 @@ export function planBatch(
   const [first] = runsOf(executions);
   const reserved = first !== undefined && canSettle(first) ? larger(limits.gas / 2n, runGas(first)) : 0n;
   // Openings that executions wait for go first: nobody may hold up the fills of others with a ticket far back.
-  const awaited = new Set(executions.flatMap(({ maker, taker }) => [maker.order.ticketId, taker.order.ticketId]));
+  const openings = queue.some(({ action }) => action.name === "openTicket");
+  const awaited = openings ? ticketsOf(executions, 0) : new Set<Hex>();
   const isAwaited = (transition: ProvenTransition): boolean =>
     awaited.size > 0 && openedTickets(transition).some((ticketId) => awaited.has(ticketId));
   const waiting = Map.groupBy(
@@ -93,9 +94,8 @@ export function planBatch(
     for (const order of ordersOf(run)) orders.add(order);
     fills += run.length;
   }
-  const later = new Set(
-    executions.slice(fills).flatMap(({ maker, taker }) => [maker.order.ticketId, taker.order.ticketId]),
-  );
+  const closings = queue.some(({ action }) => action.name === "closeTicket");
+  const later = closings ? ticketsOf(executions, fills) : new Set<Hex>();
   const leaving = take(
     queue.filter(
       ({ action }) => !isEntering(action.name) && !(action.name === "closeTicket" && later.has(action.ticketId)),
@@ -148,6 +148,17 @@ function* runsOf(executions: readonly Execution[]): Generator<readonly Execution
     run.push(execution);
   }
   if (run.length > 0) yield run;
+}
+
+/** Tickets of the executions from number `first` on. There may be many: only asked for where it matters. */
+function ticketsOf(executions: readonly Execution[], first: number): ReadonlySet<Hex> {
+  const tickets = new Set<Hex>();
+  for (let i = first; i < executions.length; i++) {
+    const { maker, taker } = executions[i] ?? {};
+    if (maker !== undefined) tickets.add(maker.order.ticketId);
+    if (taker !== undefined) tickets.add(taker.order.ticketId);
+  }
+  return tickets;
 }
 
 function isDivisible({ taker }: Execution): boolean {
