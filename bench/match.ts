@@ -3,6 +3,8 @@
  * Beside it, on the same operations in the same run, the npm package nodejs-order-book and the naive book of the tests.
  * A missed aim is shown, and is no failure; books that come out different are one.
  */
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { createReadStream, writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { OrderBook } from "nodejs-order-book";
@@ -69,6 +71,18 @@ interface Contestant {
 /** Operations in parts, the first of which fills the book and is not timed. */
 type Workload = Iterable<readonly Operation[]>;
 
+setFlagsFromString("--expose-gc");
+const collectGarbage: unknown = runInNewContext("gc");
+
+/** What the making of operations has left behind is not for the books to clear away. */
+function clearAway(): void {
+  if (isCall(collectGarbage)) collectGarbage();
+}
+
+function isCall(value: unknown): value is () => void {
+  return typeof value === "function";
+}
+
 /** Time that the thread has worked: what else the machine does meanwhile does not count. */
 function threadSeconds(): number {
   const { user, system } = process.threadCpuUsage();
@@ -82,6 +96,7 @@ function ourEngine(): Contestant {
     name: "Hedgerow",
     play: (operations) => {
       const commands = operations.map(({ ours }) => ours);
+      clearAway();
       const started = threadSeconds();
       for (const command of commands) apply(book, seq++, command);
       return threadSeconds() - started;
@@ -99,6 +114,7 @@ function peerBook(): Contestant {
     name: "nodejs-order-book",
     play: (operations) => {
       const commands = operations.map(({ peers }) => peers);
+      clearAway();
       const started = threadSeconds();
       for (const command of commands) {
         if (command.kind === "new") book.limit(command.order);
