@@ -86,7 +86,7 @@ export async function runExchange(options: ExchangeOptions): Promise<RunningExch
     const identity = identityOf(chain.chainId, chain.address);
     const journal = await openJournal({ directory: options.directory, identity });
     closing.push(() => journal.close());
-    const verifier = await VerifierProcess.create();
+    const verifier = await VerifierProcess.create((error) => ended.reject(error));
     closing.push(() => verifier.close());
     const signing = createSigning({ operatorKey, domain: chain.domain, onFailure: (error) => ended.reject(error) });
     closing.push(() => signing.close());

@@ -28,17 +28,26 @@ export class VerifierProcess {
   #requests = 0;
   #ended: Error | undefined;
 
-  private constructor(child: ChildProcess) {
+  private constructor(child: ChildProcess, onFailure: (error: VerifierDied) => void) {
     this.#child = child;
     child.on("message", ({ id, bad }: VerifyAnswer) => {
       this.#waiting.get(id)?.resolve([...bad]);
       this.#waiting.delete(id);
     });
-    child.on("exit", (code) => this.#end(new VerifierDied(code)));
+    const died = (code: number | null): void => {
+      const error = new VerifierDied(code);
+      if (this.#end(error)) onFailure(error);
+    };
+    child.on("exit", died);
+    // What is sent to a process that has just died comes back as an error.
+    child.on("error", () => died(child.exitCode));
   }
 
-  /** Starts the process, which reads the committed verifying key. It ends with this one. Throws VerifierDied. */
-  static async create(): Promise<VerifierProcess> {
+  /**
+   * Starts the process, which reads the committed verifying key. It ends with this one. `onFailure` is called once if it
+   * ends without having been closed. Throws VerifierDied.
+   */
+  static async create(onFailure: (error: VerifierDied) => void = () => undefined): Promise<VerifierProcess> {
     const child = fork(new URL("./verifierMain.ts", import.meta.url), {
       serialization: "advanced",
       execArgv: [],
@@ -51,7 +60,12 @@ export class VerifierProcess {
     });
     died.catch(() => undefined);
     await Promise.race([ready, died]);
-    return new VerifierProcess(child);
+    return new VerifierProcess(child, onFailure);
+  }
+
+  /** Number of the process. */
+  get pid(): number | undefined {
+    return this.#child.pid;
   }
 
   /** Positions of the proofs that do not hold, in rising order (spec PRV-4). Throws ProverClosed or VerifierDied. */
@@ -73,10 +87,12 @@ export class VerifierProcess {
     await exited;
   }
 
-  #end(reason: Error): void {
-    if (this.#ended !== undefined) return;
+  /** Rejects what waits; false where it has ended before. */
+  #end(reason: Error): boolean {
+    if (this.#ended !== undefined) return false;
     this.#ended = reason;
     for (const { reject } of this.#waiting.values()) reject(reason);
     this.#waiting.clear();
+    return true;
   }
 }

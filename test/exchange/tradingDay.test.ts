@@ -446,13 +446,13 @@ describe("an order that could not settle", () => {
 
   test("an immediate stop stays immediate when it is replaced [MAT-8, FIL-16]", () => {
     const day = newDay();
-    const ticket = addTicket(day, 1, 10_000n);
+    const ticket = addTicket(day, 1, 10n ** 6n);
     const stop = order(ticket, "buy", 1_050n, 2, { timeInForce: "IOC" });
     day.place(instructed(stop, { stopPrice: 1_050n }), ZERO_HASH, NOW);
     const replace = (changes: Partial<Order>) => () =>
       day.replace({ ...stop, order: { ...stop.order, revision: 1, ...changes } }, ZERO_HASH, NOW);
     refuses(replace({ timeInForce: "GTC" }), "TermsChanged");
-    refuses(replace({ quantity: MOST_MAKERS + 1 }), "TicketBelowMargin");
+    refuses(replace({ quantity: MOST_MAKERS + 1 }), "TooManyMakers");
     replace({ quantity: 1 })();
   });
 

@@ -5,7 +5,7 @@ import { FIELD_MODULUS } from "../../src/protocol/field.ts";
 import { SIGNAL_COUNT } from "../../src/protocol/statement.ts";
 import { type PointG1, type PointG2, type Proof, ProverClosed, type ProvenStatement } from "../../src/prover/proof.ts";
 import type { Prover } from "../../src/prover/prover.ts";
-import { VerifierProcess } from "../../src/prover/verifierProcess.ts";
+import { VerifierDied, VerifierProcess } from "../../src/prover/verifierProcess.ts";
 import { sharedProver } from "../support/prover.ts";
 import { witnessOf } from "../support/transitions.ts";
 
@@ -145,4 +145,16 @@ test("a process of its own gives the same answers, holds nothing else up, and en
   await other.close();
   await cut;
   await assert.rejects(other.verifyBatch(mixed), ProverClosed);
+});
+
+test("a verifying process that dies is noticed at once, and what waits for it is told [PRV-4, DEV-5]", async () => {
+  const failures: VerifierDied[] = [];
+  const other = await VerifierProcess.create((error) => failures.push(error));
+  const waiting = assert.rejects(other.verifyBatch(Array<ProvenStatement>(200).fill(item(0))), VerifierDied);
+  assert(other.pid !== undefined);
+  process.kill(other.pid, "SIGKILL");
+  await Promise.all([waiting, assert.rejects(other.verifyBatch(good), VerifierDied)]);
+  await assert.rejects(other.verifyBatch(good), VerifierDied);
+  assert.equal(failures.length, 1);
+  await other.close();
 });
