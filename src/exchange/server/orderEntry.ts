@@ -22,8 +22,9 @@ import { CALL, type Calls, Closing, type Connection } from "./calls.ts";
 import type { Limits, TicketBuckets } from "./limits.ts";
 import type { Metrics } from "./metrics.ts";
 
-// The order-entry stream. Commands run side by side; results go out in groups, one message for all that are ready in a
-// turn. A command is in flight until its result is on its way: when too many are, no more is read from the socket.
+// The order-entry stream. Commands are checked side by side and run in the order of arrival; results go out in groups,
+// one message for all that are ready in a turn. A command is in flight until its result is on its way: when too many
+// are, no more is read from the socket.
 
 /** What an order-entry stream works with. */
 export type OrderEntryParts = {
