@@ -1,0 +1,152 @@
+import { z } from "zod";
+import {
+  address,
+  amount,
+  balanceView,
+  caughtUpView,
+  hex,
+  historyEntry,
+  orderView,
+  placedView,
+  privacyView,
+  statementView,
+  ticketView,
+  transitionView,
+} from "./views.ts";
+
+/*
+ * Everything that a wallet does for its trader, by name, with the form of what it takes and answers. A wallet that is
+ * open in this process and a daemon behind a socket both serve exactly these.
+ */
+
+const slot = z.int().min(0).max(7);
+const quantity = z
+  .int()
+  .min(1)
+  .max(2 ** 31 - 1);
+const positive = amount.refine((text) => BigInt(text) > 0n, "expected more than zero");
+/** A ticket or an order by its hex name or a prefix of it. */
+const reference = z.string().regex(/^(0x)?[0-9a-f]{1,64}$/, "expected hex, or a prefix of it");
+const epoch = z.int().min(1);
+
+/** An order as a trader thinks of it. Prices in base units per contract. */
+export const orderRequest = z.strictObject({
+  slot,
+  side: z.enum(["buy", "sell"]),
+  quantity,
+  /** Worst price. Left out: a market order, which fills at once up to `slippage` or the price limit of the day. */
+  limitPrice: amount.optional(),
+  /** Market order only: how far from the best opposite price it may fill, base units. */
+  slippage: positive.optional(),
+  /** Waits until a trade reaches this price. */
+  stopPrice: amount.optional(),
+  /** Contracts that the book shows at a time. */
+  displayQuantity: quantity.optional(),
+  timeInForce: z.enum(["GTC", "IOC", "FOK"]).optional(),
+  /** Signed end, unix seconds; the end of the trading day if left out. */
+  expiry: z.int().min(1).optional(),
+  postOnly: z.boolean().optional(),
+  /** Takes the contracts to be reduced out of the account, and may only bring them nearer to zero. */
+  reduceOnly: z.boolean().optional(),
+  selfTrade: z.enum(["cancel-incoming", "cancel-resting", "cancel-both", "decrement"]).optional(),
+});
+
+/**
+ * Which tickets orders go on. `fresh`: one ticket and one proof for each order, so that nothing links them; `linked`:
+ * up to eight tickets from one proof, which everybody can see came together; otherwise the ticket of that name.
+ */
+export const ticketChoice = z.union([z.enum(["fresh", "linked"]), z.strictObject({ ticket: reference })]);
+
+/** What may be changed about an order. */
+export const orderChange = z.strictObject({
+  limitPrice: amount.optional(),
+  quantity: quantity.optional(),
+  expiry: z.int().min(1).optional(),
+});
+
+const nothing = z.strictObject({});
+const waiting = z.strictObject({
+  /** Answer when the chain shows it, and not when the exchange has taken it; true if left out. */
+  wait: z.boolean().optional(),
+});
+
+export const COMMANDS = {
+  /** Sends again what was written down and did not arrive; funds credits. Every other command does so first. */
+  catchUp: { params: nothing, result: caughtUpView },
+  balance: { params: nothing, result: balanceView },
+  tickets: { params: nothing, result: z.array(ticketView) },
+  history: {
+    params: z.strictObject({ fromEpoch: epoch.optional(), toEpoch: epoch.optional() }),
+    result: z.array(historyEntry),
+  },
+  statement: {
+    params: z.strictObject({ fromEpoch: epoch.optional(), toEpoch: epoch.optional() }),
+    result: statementView,
+  },
+  privacy: { params: nothing, result: privacyView },
+  /** Opens the seat if there is none, deposits from the funding address and takes the credit into the account. */
+  deposit: {
+    params: z.strictObject({
+      amount: positive,
+      /** Draw the tokens, and ether, from a local chain first. */
+      faucet: z.boolean().optional(),
+      ...waiting.shape,
+    }),
+    result: z.strictObject({ creditId: amount, transactionHash: hex(32), funding: transitionView }),
+  },
+  withdraw: { params: z.strictObject({ amount: positive, to: address, ...waiting.shape }), result: transitionView },
+  /** Signs, writes down and sends orders; opens their tickets. Answers in the order of `orders`. */
+  place: {
+    params: z.strictObject({ orders: z.array(orderRequest).min(1).max(1_000), tickets: ticketChoice.optional() }),
+    result: z.array(placedView),
+  },
+  /** The orders that live, or all that this wallet remembers. */
+  orders: { params: z.strictObject({ all: z.boolean().optional() }), result: z.array(orderView) },
+  cancel: { params: z.strictObject({ order: reference }), result: placedView },
+  cancelAll: { params: nothing, result: z.array(placedView) },
+  replace: { params: z.strictObject({ order: reference, change: orderChange }), result: placedView },
+  /** Opens tickets ahead of orders: equal ones, from one proof. */
+  openTickets: {
+    params: z.strictObject({ slot, count: z.int().min(1).max(8), cash: positive, ...waiting.shape }),
+    result: z.strictObject({ transition: transitionView, tickets: z.array(hex(32)) }),
+  },
+  /** Brings tickets back into the account, left-over ones too: those named, or all that have no live order. */
+  closeTickets: {
+    params: z.strictObject({ tickets: z.array(reference).max(1_000).optional(), ...waiting.shape }),
+    result: z.array(transitionView),
+  },
+  renew: { params: waiting, result: transitionView },
+  /** sleep, wake, rejoin: of the seat. exit, closeSeat: to an address. */
+  seat: {
+    params: z.union([
+      z.strictObject({ action: z.enum(["sleep", "wake", "rejoin"]) }),
+      z.strictObject({ action: z.enum(["exit", "closeSeat"]), to: address }),
+    ]),
+    result: transitionView,
+  },
+} as const;
+
+export type CommandName = keyof typeof COMMANDS;
+export type CommandParams<N extends CommandName> = z.input<(typeof COMMANDS)[N]["params"]>;
+export type CommandResult<N extends CommandName> = z.output<(typeof COMMANDS)[N]["result"]>;
+
+export type OrderRequest = z.infer<typeof orderRequest>;
+export type TicketChoice = z.infer<typeof ticketChoice>;
+export type OrderChange = z.infer<typeof orderChange>;
+
+/** How far a command is. `done` of `total` where that is known. */
+export const progressEvent = z.strictObject({
+  stage: z.enum(["syncing", "proving", "sending", "waiting"]),
+  text: z.string(),
+  done: z.int().optional(),
+  total: z.int().optional(),
+});
+export type ProgressEvent = z.infer<typeof progressEvent>;
+
+export type RunOptions = { readonly onProgress?: (event: ProgressEvent) => void; readonly signal?: AbortSignal };
+
+/** A wallet that can be used, here or in the daemon. Every call throws a HedgerowError whose code says what was wrong. */
+export type TraderService = {
+  run<N extends CommandName>(name: N, params: CommandParams<N>, options?: RunOptions): Promise<CommandResult<N>>;
+  close(): Promise<void>;
+};

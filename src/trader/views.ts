@@ -1,0 +1,248 @@
+import { isAddress } from "viem";
+import { z } from "zod";
+import type { Hex } from "../protocol/keys.ts";
+
+/*
+ * What a trader's commands answer: plain data that JSON holds, the same from a wallet in this process and from the
+ * daemon. Each schema is the definition of a command's `--json` output. Amounts and prices are decimal strings of
+ * base units of the collateral, times unix seconds, positions and quantities whole contracts.
+ */
+
+/** A signed whole number of base units, as a decimal string. */
+export const amount = z.string().regex(/^(0|-?[1-9][0-9]{0,59})$/, "expected a whole number of base units");
+/** Lower-case hex of a fixed length. */
+export const hex = (bytes: number) =>
+  z.custom<Hex>(
+    (value) => typeof value === "string" && new RegExp(`^0x[0-9a-f]{${2 * bytes}}$`).test(value),
+    `expected 0x and ${2 * bytes} digits of lower-case hex`,
+  );
+export const address = z.custom<Hex>(
+  (value) => typeof value === "string" && isAddress(value, { strict: false }),
+  "expected an address",
+);
+const time = z.int().min(0);
+const contracts = z.int();
+const slot = z.int().min(0).max(7);
+const side = z.enum(["buy", "sell"]);
+
+/** Where a seat stands (spec SEA-5). `epoch`: the one it was last renewed for; null where it has none. */
+export const seatView = z.strictObject({
+  status: z.enum(["none", "active", "asleep", "inDefault", "closed"]),
+  epoch: z.int().nullable(),
+  ownerKey: hex(32),
+});
+
+/** A position over account and tickets, with what the day's prices make of it. */
+export const positionView = z.strictObject({
+  slot,
+  contract: z.string(),
+  inAccount: contracts,
+  inTickets: contracts,
+  total: contracts,
+  /** Settlement price of the epoch before, the centre of the limits. */
+  settlementPrice: amount,
+  lowerLimit: amount,
+  upperLimit: amount,
+  initialMargin: amount,
+  maintenanceMargin: amount,
+});
+
+/** Most contracts that one fresh order could be for, at the settlement price. */
+export const buyingPowerView = z.strictObject({ slot, contract: z.string(), buy: contracts, sell: contracts });
+
+/** A deposit that is on chain and not yet in the account. */
+export const creditView = z.strictObject({ creditId: amount, amount });
+
+/** What an account owns, from its keys and the chain alone. */
+export const balanceView = z.strictObject({
+  network: z.string(),
+  clearingHouse: address,
+  account: amount,
+  epoch: z.int(),
+  phase: z.enum(["trading", "window"]),
+  seat: seatView,
+  /** Cash of the note, without tickets; it may be negative beside positions that are worth more. */
+  cash: amount,
+  /** What can be withdrawn or put into tickets. */
+  freeCash: amount,
+  marginUsed: amount,
+  /** Account and tickets together. */
+  equity: z.strictObject({
+    atSettlement: amount,
+    /** All prices at their lower, all at their upper limits, and each at the one that hurts. */
+    atLowerLimits: amount,
+    atUpperLimits: amount,
+    worst: amount,
+  }),
+  positions: z.array(positionView),
+  ticketCash: amount,
+  openTickets: z.int(),
+  leftOverTickets: z.int(),
+  credits: z.array(creditView),
+  buyingPower: z.array(buyingPowerView),
+});
+
+/** A ticket of the account, from the chain alone. */
+export const ticketView = z.strictObject({
+  ticketId: hex(32),
+  slot,
+  contract: z.string(),
+  epoch: z.int(),
+  /** Its epoch is over: it was closed at the default price and its cash can be claimed. */
+  leftOver: z.boolean(),
+  reduceOnly: z.boolean(),
+  cash: amount,
+  position: contracts,
+  /** At the settlement price of the epoch before, or the claim if it is left over. */
+  worth: amount,
+});
+
+/** How a transition fared. `landed`: the chain shows it. */
+export const transitionView = z.strictObject({
+  action: z.string(),
+  nullifier: hex(32),
+  newNote: hex(32),
+  status: z.enum(["queued", "landed"]),
+});
+
+/** An order and what has become of it. `ref`: its client id in hex; a prefix that is unique will do as a name. */
+export const orderView = z.strictObject({
+  ref: z.string().regex(/^[0-9a-f]{16}$/),
+  ticketId: hex(32),
+  slot,
+  contract: z.string(),
+  side,
+  type: z.enum(["limit", "market", "stop", "stop-limit", "iceberg"]),
+  limitPrice: amount,
+  stopPrice: amount.nullable(),
+  quantity: contracts,
+  displayQuantity: contracts.nullable(),
+  timeInForce: z.enum(["GTC", "IOC", "FOK"]),
+  postOnly: z.boolean(),
+  reduceOnly: z.boolean(),
+  /** The order's signed end, unix seconds. */
+  expiry: time,
+  /** `unsent`: written down, and not acknowledged; `refused`: see `reason`. */
+  status: z.enum(["unsent", "refused", "waiting", "open", "filled", "cancelled", "expired"]),
+  reason: z.string().nullable(),
+  filled: contracts,
+  remaining: contracts,
+  /** Mean price of what is filled, rounded to a base unit; null before the first fill. */
+  averagePrice: amount.nullable(),
+  revision: z.int(),
+  /** Number of the newest log entry about it, and the exchange's time of it; null before the first answer. */
+  seq: z.int().nullable(),
+  time: time.nullable(),
+});
+
+/** The answer to an order: what the exchange says, and how many receipts were checked and kept. */
+export const placedView = z.strictObject({ order: orderView, receipts: z.int() });
+
+/** One thing that happened to an account, from keys and chain alone. Amounts are changes of the account. */
+export const historyEntry = z.strictObject({
+  block: z.int(),
+  time,
+  transactionHash: hex(32),
+  kind: z.enum([
+    "seat-opened",
+    "deposit",
+    "refund",
+    "fund",
+    "withdraw",
+    "ticket-opened",
+    "fill",
+    "ticket-closed",
+    "ticket-left-over",
+    "ticket-claimed",
+    "renew",
+    "sleep",
+    "wake",
+    "rejoin",
+    "exit",
+    "seat-closed",
+    "bond-forfeited",
+  ]),
+  epoch: z.int(),
+  slot: slot.nullable(),
+  contract: z.string().nullable(),
+  ticketId: hex(32).nullable(),
+  /** Change of all that the account owns, note and tickets, in cash: a fee, a deposit, the price of a fill. */
+  cash: amount,
+  /** Contracts bought (positive) or sold. */
+  position: contracts,
+  /** Price of a fill, or the settlement price where positions became cash. */
+  price: amount.nullable(),
+  /** Part of `cash` that went to the operator or the fund. */
+  fee: amount,
+});
+
+/** Profit of a day in one market. */
+export const variationView = z.strictObject({
+  epoch: z.int(),
+  slot,
+  contract: z.string(),
+  /** Position at the end of the day. */
+  position: contracts,
+  settlementPrice: amount,
+  /** Change of worth over the day: held positions at the change of price, trades at their distance from it. */
+  variation: amount,
+});
+
+/** A statement of a period: what an account had, what happened, what it has. */
+export const statementView = z.strictObject({
+  network: z.string(),
+  clearingHouse: address,
+  account: amount,
+  ownerKey: hex(32),
+  fromEpoch: z.int(),
+  toEpoch: z.int(),
+  openingEquity: amount,
+  closingEquity: amount,
+  deposits: amount,
+  withdrawals: amount,
+  fees: amount,
+  variation: amount,
+  /** opening + deposits - withdrawals - fees + variation + other = closing; other: bonds, close-out fees. */
+  other: amount,
+  variations: z.array(variationView),
+  entries: z.array(historyEntry),
+});
+
+/** One thing that an observer could infer. */
+export const inferenceView = z.strictObject({
+  topic: z.enum(["set-size", "timing", "amounts", "linked-tickets", "seat", "operator", "address", "viewing-key"]),
+  level: z.enum(["good", "weak", "exposed"]),
+  finding: z.string(),
+  /** What makes it better; null where nothing does. */
+  advice: z.string().nullable(),
+});
+
+/** What the world, and the operator, could infer about this account now. */
+export const privacyView = z.strictObject({
+  activeSeats: z.int(),
+  ticketsToday: z.int(),
+  ownTicketsToday: z.int(),
+  inferences: z.array(inferenceView),
+});
+
+/** What catching up has done: transitions sent again or given up, credits funded, tickets closed or claimed. */
+export const caughtUpView = z.strictObject({
+  resent: z.int(),
+  abandoned: z.int(),
+  ordersResent: z.int(),
+  notes: z.array(z.string()),
+});
+
+export type SeatView = z.infer<typeof seatView>;
+export type PositionView = z.infer<typeof positionView>;
+export type BalanceView = z.infer<typeof balanceView>;
+export type TicketSummary = z.infer<typeof ticketView>;
+export type TransitionView = z.infer<typeof transitionView>;
+export type OrderView = z.infer<typeof orderView>;
+export type PlacedView = z.infer<typeof placedView>;
+export type HistoryEntry = z.infer<typeof historyEntry>;
+export type VariationView = z.infer<typeof variationView>;
+export type StatementView = z.infer<typeof statementView>;
+export type InferenceView = z.infer<typeof inferenceView>;
+export type PrivacyView = z.infer<typeof privacyView>;
+export type CaughtUpView = z.infer<typeof caughtUpView>;
