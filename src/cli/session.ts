@@ -1,0 +1,77 @@
+import { homedir } from "node:os";
+import { join } from "node:path";
+import type { Command } from "commander";
+import type { TraderService } from "../trader/commands.ts";
+import type { Network } from "../trader/home.ts";
+
+/*
+ * What commands share: their options, and the way to a wallet. It is imported by every command's registration, so
+ * whatever is heavy is imported when it is first needed.
+ */
+
+export type JsonOptions = { readonly json?: true };
+
+export type NetworkOptions = { readonly home?: string; readonly network?: string; readonly proxy?: string };
+
+/** `account`: place of the account in the wallet (spec ACC-16), as text. */
+export type WalletOptions = NetworkOptions & {
+  readonly wallet?: string;
+  readonly passwordFile?: string;
+  readonly account?: string;
+};
+
+/** Adds `--json`. */
+export function withJson(command: Command): Command {
+  return option(command, "--json", "print one JSON object");
+}
+
+/** Adds `--home`, `--network`, `--proxy`. */
+export function withNetwork(command: Command): Command {
+  option(command, "--home <directory>", "instead of $HEDGEROW_HOME or ~/.hedgerow");
+  option(command, "--network <name>", "instead of the chosen network");
+  return option(command, "--proxy <url>", "send everything through socks5h://host:port");
+}
+
+/** Adds `--wallet`, `--password-file`, `--account`, and what a network needs. */
+export function withWallet(command: Command): Command {
+  option(command, "--wallet <name>", "instead of the chosen wallet");
+  option(command, "--password-file <file>", "the wallet's password, in a file of yours only");
+  option(command, "--account <place>", "account of the wallet: 0 is the first");
+  return withNetwork(command);
+}
+
+/** Home directory: `--home`, `$HEDGEROW_HOME` or `~/.hedgerow`. */
+export function homeOf(options: NetworkOptions): string {
+  const named = process.env["HEDGEROW_HOME"];
+  return options.home ?? (named === undefined || named === "" ? join(homedir(), ".hedgerow") : named);
+}
+
+/** What opens a service; tests put their own in its place. */
+export type OpenService = (options: WalletOptions) => Promise<TraderService>;
+
+/**
+ * The wallet that the options name, ready for commands: through the daemon where one holds it, otherwise opened here
+ * with its password. Throws what choosing the network and opening the wallet throw, ExchangeUnreachable and
+ * ChainUnavailable.
+ */
+export async function openService(options: WalletOptions): Promise<TraderService> {
+  const { openTrader } = await import("./openTrader.ts");
+  return await openTrader(options);
+}
+
+/** The network that the options name, or the chosen one. Throws NetworkNotFound, NetworkNotChosen, NetworkDamaged. */
+export async function openNetwork(options: NetworkOptions): Promise<Network> {
+  const { chosenNetwork } = await import("./openTrader.ts");
+  return chosenNetwork(options);
+}
+
+/** Directory of the wallet that the options name, or of the chosen one. Throws WalletNotChosen. */
+export async function walletDirectory(options: WalletOptions): Promise<string> {
+  const { chosenWallet } = await import("./openTrader.ts");
+  return chosenWallet(options);
+}
+
+function option(command: Command, flags: string, description: string): Command {
+  const long = flags.split(" ")[0];
+  return command.options.some((each) => each.long === long) ? command : command.option(flags, description);
+}
