@@ -73,7 +73,7 @@ import { type ProofCheck, ProofQueue } from "./proofQueue.ts";
 import { PublishedBooks } from "./publishedBooks.ts";
 import { restingQuotes } from "./restingQuotes.ts";
 import { type Effects, type Loss, Sequencer, type SequencerState } from "./sequencer.ts";
-import { shared } from "./serial.ts";
+import { shared } from "../chain/serial.ts";
 import type {
   Announcement,
   BatchReport,

@@ -27,7 +27,7 @@ import {
   type RefusedTransition,
 } from "./refusedBatch.ts";
 import type { Loss, SentBatch, Sequencer } from "./sequencer.ts";
-import { serial } from "./serial.ts";
+import { serial } from "../chain/serial.ts";
 import type { TradingDay } from "./tradingDay.ts";
 
 /** A batch that is on chain. */

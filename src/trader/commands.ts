@@ -69,9 +69,11 @@ const waiting = z.strictObject({
   /** Answer when the chain shows it, and not when the exchange has taken it; true if left out. */
   wait: z.boolean().optional(),
 });
+/** In the settlement window: straight to the chain, with the funding address's gas and without the relay fee. */
+const sending = z.strictObject({ ...waiting.shape, direct: z.boolean().optional() });
 
 export const COMMANDS = {
-  /** Sends again what was written down and did not arrive; funds credits. Every other command does so first. */
+  /** Sends again what was written down and did not arrive. Every command that sends something does so first. */
   catchUp: { params: nothing, result: caughtUpView },
   balance: { params: nothing, result: balanceView },
   tickets: { params: nothing, result: z.array(ticketView) },
@@ -84,18 +86,30 @@ export const COMMANDS = {
     result: statementView,
   },
   privacy: { params: nothing, result: privacyView },
-  /** Opens the seat if there is none, deposits from the funding address and takes the credit into the account. */
+  /**
+   * Opens the seat if there is none, deposits from the funding address and takes the credit into the account. `hold`
+   * leaves it a credit: a reserve for later, taken in with `fund`.
+   */
   deposit: {
     params: z.strictObject({
       amount: positive,
       /** Draw the tokens, and ether, from a local chain first. */
       faucet: z.boolean().optional(),
+      hold: z.boolean().optional(),
       ...waiting.shape,
     }),
-    result: z.strictObject({ creditId: amount, transactionHash: hex(32), funding: transitionView }),
+    result: z.strictObject({ creditId: amount, funding: transitionView.nullable() }),
   },
-  withdraw: { params: z.strictObject({ amount: positive, to: address, ...waiting.shape }), result: transitionView },
-  /** Signs, writes down and sends orders; opens their tickets. Answers in the order of `orders`. */
+  /** Takes credits into the account: all that wait, or those named. */
+  fund: {
+    params: z.strictObject({ credits: z.array(amount).max(1_000).optional(), ...sending.shape }),
+    result: z.array(transitionView),
+  },
+  withdraw: { params: z.strictObject({ amount: positive, to: address, ...sending.shape }), result: transitionView },
+  /**
+   * Signs, writes down and sends orders; opens their tickets. Answers in the order of `orders`, refusals among them:
+   * one that is refused does not keep the others from being placed.
+   */
   place: {
     params: z.strictObject({ orders: z.array(orderRequest).min(1).max(1_000), tickets: ticketChoice.optional() }),
     result: z.array(placedView),
@@ -112,10 +126,15 @@ export const COMMANDS = {
   },
   /** Brings tickets back into the account, left-over ones too: those named, or all that have no live order. */
   closeTickets: {
-    params: z.strictObject({ tickets: z.array(reference).max(1_000).optional(), ...waiting.shape }),
+    params: z.strictObject({ tickets: z.array(reference).max(1_000).optional(), ...sending.shape }),
     result: z.array(transitionView),
   },
-  renew: { params: waiting, result: transitionView },
+  renew: { params: sending, result: transitionView },
+  /**
+   * Spends the note in an action that shows no seat, if somebody saw a transition of it that never landed: otherwise the
+   * next renewal would link the two (spec PRI-2). Null where nothing had to be done.
+   */
+  freshen: { params: nothing, result: transitionView.nullable() },
   /** sleep, wake, rejoin: of the seat. exit, closeSeat: to an address. */
   seat: {
     params: z.union([

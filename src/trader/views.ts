@@ -135,8 +135,22 @@ export const orderView = z.strictObject({
   time: time.nullable(),
 });
 
-/** The answer to an order: what the exchange says, and how many receipts were checked and kept. */
-export const placedView = z.strictObject({ order: orderView, receipts: z.int() });
+/** Why something was refused: the error's stable code, its sentence, and its values as text. */
+export const failureView = z.strictObject({
+  code: z.string(),
+  message: z.string(),
+  details: z.record(z.string(), z.string()),
+});
+
+/**
+ * The answer to an order: what the exchange says, how many receipts were checked and kept, and why it was refused if
+ * it was. `order` is null where it was refused before there was a ticket to sign it for.
+ */
+export const placedView = z.strictObject({
+  order: orderView.nullable(),
+  receipts: z.int(),
+  refusal: failureView.nullable(),
+});
 
 /** One thing that happened to an account, from keys and chain alone. Amounts are changes of the account. */
 export const historyEntry = z.strictObject({
@@ -239,6 +253,7 @@ export type BalanceView = z.infer<typeof balanceView>;
 export type TicketSummary = z.infer<typeof ticketView>;
 export type TransitionView = z.infer<typeof transitionView>;
 export type OrderView = z.infer<typeof orderView>;
+export type FailureView = z.infer<typeof failureView>;
 export type PlacedView = z.infer<typeof placedView>;
 export type HistoryEntry = z.infer<typeof historyEntry>;
 export type VariationView = z.infer<typeof variationView>;

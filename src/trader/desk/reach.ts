@@ -1,0 +1,62 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { ExchangeRefused, ExchangeUnreachable } from "../../api/client.ts";
+import { HedgerowError } from "../../protocol/errors.ts";
+import type { ProgressEvent } from "../commands.ts";
+
+/** A command was ended by its user. What was sent before may take effect; it is written down. */
+export class Interrupted extends HedgerowError {
+  constructor() {
+    super("Interrupted", "interrupted: what was sent before is written down, and `hedgerow catch-up` goes on with it");
+  }
+}
+
+export type ReachOptions = {
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((event: ProgressEvent) => void) | undefined;
+};
+
+/** How long an exchange that does not answer is asked again, and the first pause. Milliseconds. */
+const PATIENCE_MS = 20_000;
+const FIRST_PAUSE_MS = 100;
+const LONGEST_PAUSE_MS = 2_000;
+
+/**
+ * Asks an exchange until it answers: for calls that may be repeated without harm. Throws ExchangeRefused, Interrupted,
+ * or ExchangeUnreachable when patience ends.
+ */
+export async function reach<T>(call: () => Promise<T>, { signal, onProgress }: ReachOptions = {}): Promise<T> {
+  const start = performance.now();
+  let pause = FIRST_PAUSE_MS;
+  for (;;) {
+    throwIfInterrupted(signal);
+    try {
+      return await call();
+    } catch (error) {
+      if (!passes(error) || performance.now() - start + pause > PATIENCE_MS) throw error;
+      onProgress?.({ stage: "sending", text: "the exchange does not answer; trying again" });
+    }
+    await pauseFor(pause, signal);
+    pause = Math.min(2 * pause, LONGEST_PAUSE_MS);
+  }
+}
+
+/** Whether the same call may work a moment later, and whether what became of it is not known. */
+export function passes(error: unknown): boolean {
+  if (error instanceof ExchangeUnreachable) return true;
+  return error instanceof ExchangeRefused && PASSING.has(error.status);
+}
+
+const PASSING: ReadonlySet<string> = new Set(["Unavailable", "ResourceExhausted", "DeadlineExceeded"]);
+
+/** Throws Interrupted. */
+export async function pauseFor(ms: number, signal?: AbortSignal): Promise<void> {
+  try {
+    await sleep(ms, undefined, signal === undefined ? {} : { signal });
+  } catch {
+    throw new Interrupted();
+  }
+}
+
+export function throwIfInterrupted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted === true) throw new Interrupted();
+}
