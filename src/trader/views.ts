@@ -39,7 +39,7 @@ export const positionView = z.strictObject({
   inAccount: contracts,
   inTickets: contracts,
   total: contracts,
-  /** Settlement price of the epoch before, the centre of the limits. */
+  /** The last settlement price, the centre of the limits; in the window today's, with the next day's limits. */
   settlementPrice: amount,
   lowerLimit: amount,
   upperLimit: amount,
@@ -47,7 +47,7 @@ export const positionView = z.strictObject({
   maintenanceMargin: amount,
 });
 
-/** Most contracts that one fresh order could be for, at the settlement price. */
+/** Most contracts that one fresh order could be for now, at the settlement price. */
 export const buyingPowerView = z.strictObject({ slot, contract: z.string(), buy: contracts, sell: contracts });
 
 /** A deposit that is on chain and not yet in the account. */
@@ -61,10 +61,14 @@ export const balanceView = z.strictObject({
   epoch: z.int(),
   phase: z.enum(["trading", "window"]),
   seat: seatView,
-  /** Cash of the note, without tickets; it may be negative beside positions that are worth more. */
+  /**
+   * Cash of the note, without tickets; it may be negative beside positions that are worth more. In default what the
+   * close-out left: positions count as closed then.
+   */
   cash: amount,
-  /** What can be withdrawn or put into tickets. */
+  /** What can be withdrawn or put into tickets, before the relay fee; negative in a margin call. */
   freeCash: amount,
+  /** Initial margin of the positions in the note. */
   marginUsed: amount,
   /** Account and tickets together. */
   equity: z.strictObject({
@@ -76,6 +80,8 @@ export const balanceView = z.strictObject({
   }),
   positions: z.array(positionView),
   ticketCash: amount,
+  /** Tickets at the settlement prices, left-over ones at their claims. freeCash + marginUsed + this is atSettlement. */
+  ticketWorth: amount,
   openTickets: z.int(),
   leftOverTickets: z.int(),
   credits: z.array(creditView),

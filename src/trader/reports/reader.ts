@@ -1,0 +1,27 @@
+import type { ChainState } from "../../chain/chainState.ts";
+import type { Network } from "../home.ts";
+import type { AccountState } from "../accountState.ts";
+
+/** What it takes to read an account: its public name and the key that shows it. No spending key. */
+export type ReadingKeys = { readonly ownerKey: bigint; readonly viewingKey: bigint };
+
+/**
+ * An account to report on. `state` is what the keys and the chain give (`advance`), of the same moment as `chain`;
+ * reports are pure functions of this, so a recovered wallet and the live one print the same.
+ */
+export type AccountReader = {
+  readonly keys: ReadingKeys;
+  readonly chain: ChainState;
+  readonly state: AccountState;
+  readonly accountNumber: bigint;
+  /** Flat fee of a relayed transition in base units: a term of the house, the same for ever. */
+  readonly relayFee: bigint;
+};
+
+/** Where an account is. */
+export type Place = Pick<Network, "name">;
+
+/** The relay fee for a reader, asked of the contract. Throws what the node answers. */
+export async function readRelayFee({ chain }: ChainState): Promise<bigint> {
+  return (await chain.house.read.clearingTerms()).relayFee;
+}
