@@ -236,7 +236,7 @@ export class Stage {
       keys: accountKeys(wallet.phrase, 0),
       chain: this.state,
       prover: { prove: (witness) => this.#prove(witness) },
-      journal: wallet.journal(this.chain, 0),
+      journal: wallet.journal(this.chain, 0n),
     });
   }
 

@@ -1,9 +1,9 @@
-import type { DatabaseSync } from "node:sqlite";
 import { isHex } from "viem";
 import { z } from "zod";
 import { HedgerowError } from "../protocol/errors.ts";
 import type { Hex } from "../protocol/keys.ts";
 import { contradict, type ReceiptKind, type SignedReceipt } from "../protocol/receipt.ts";
+import type { WalletDatabase } from "./walletDatabase.ts";
 
 /** A receipt and the order that it is about: a receipt itself names the hash of one revision only. */
 export type OrderReceipt = { readonly ticketId: Hex; readonly clientId: bigint; readonly signed: SignedReceipt };
@@ -87,7 +87,7 @@ const bodySchema = z.strictObject({
 const rowSchema = z.object({ seq: z.number(), n: z.number(), ticket: hex, client: z.string(), body: z.string() });
 
 /** The receipts of one clearing house in a wallet's database. */
-export function receiptStore(database: DatabaseSync, house: string): ReceiptStore {
+export function receiptStore(database: WalletDatabase, house: string): ReceiptStore {
   const insert = database.prepare(
     "INSERT OR IGNORE INTO receipts (house, seq, n, kind, ticket, client, body) VALUES (?, ?, ?, ?, ?, ?, ?)",
   );

@@ -1,12 +1,31 @@
-import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { DatabaseSync } from "node:sqlite";
-import { decryptKeystoreJson, encryptKeystoreJson, HDNodeWallet, isError, Mnemonic } from "ethers";
 import type { Chain } from "../chain/clearingHouse.ts";
 import { HedgerowError } from "../protocol/errors.ts";
-import { parseSeedPhrase } from "../protocol/keys.ts";
+import { type Hex, parseSeedPhrase } from "../protocol/keys.ts";
+import { ensurePrivateDirectory, makeFilePrivate, readSmallFile, writePrivateFile } from "./files.ts";
 import type { IndexJournal, IndexKind } from "./journal.ts";
-import { RECEIPTS_TABLE, type ReceiptStore, receiptStore } from "./receiptStore.ts";
+import {
+  fundingKeyOf,
+  KeystoreMalformed,
+  type KeystoreOutline,
+  openKeystore,
+  outlineOf,
+  type PhraseSecret,
+  sealPhrase,
+  sealViewing,
+  type ViewingSecret,
+} from "./keystore.ts";
+import { orderTable } from "./orderTable.ts";
+import type { OrderStore } from "./orderStore.ts";
+import type { Outbox } from "./outbox.ts";
+import { outboxTable } from "./outboxTable.ts";
+import { type ReceiptStore, receiptStore } from "./receiptStore.ts";
+import { parseViewingKey, type ViewingKey, viewingKeyText } from "./viewingKey.ts";
+import { openWalletDatabase, WalletDamaged, type WalletDatabase } from "./walletDatabase.ts";
+
+export { WrongPassword } from "./keystore.ts";
+export { WalletDamaged, WalletInUse, WalletTooNew, WalletUnwritable } from "./walletDatabase.ts";
 
 /** There is already a wallet in the directory: nothing overwrites a phrase. */
 export class WalletExists extends HedgerowError {
@@ -22,26 +41,22 @@ export class WalletNotFound extends HedgerowError {
   }
 }
 
-/** Another process, or another part of this one, has the wallet open. */
-export class WalletInUse extends HedgerowError {
+/** The wallet holds a viewing key and no key that signs. */
+export class WalletOnlyWatches extends HedgerowError {
   constructor(directory: string) {
-    super("WalletInUse", `the wallet in ${directory} is open elsewhere: close it there first`, { directory });
+    super(
+      "WalletOnlyWatches",
+      `the wallet in ${directory} holds a viewing key and signs nothing: name the wallet that has the phrase`,
+      { directory },
+    );
   }
 }
 
-/** The password does not open the keystore. */
-export class WrongPassword extends HedgerowError {
-  constructor(directory: string) {
-    super("WrongPassword", `the password does not open the wallet in ${directory}: type it again`, { directory });
-  }
-}
-
-/** A file of the wallet is not what this program writes. */
-export class WalletDamaged extends HedgerowError {
-  constructor(file: string, reason: string) {
-    super("WalletDamaged", `${file} cannot be read (${reason}): move it away and recover the wallet from its phrase`, {
-      file,
-      reason,
+/** A recorded index is not what this program writes. */
+export class IndexDamaged extends HedgerowError {
+  constructor(kind: IndexKind) {
+    super("IndexDamaged", `the highest ${kind} index cannot be read: move wallet.sqlite away and recover the wallet`, {
+      kind,
     });
   }
 }
@@ -49,23 +64,41 @@ export class WalletDamaged extends HedgerowError {
 /** Cost of guessing a password: scrypt's N, a power of two. */
 export type WalletOptions = { readonly scryptN?: number };
 
-/**
- * A wallet directory: `keystore.json` holds the seed phrase, encrypted with a password as Web3 secret storage, and
- * `journal.sqlite` the indices used and the operator's receipts. What accounts own is not stored: the chain knows it.
- * Losing the journal costs no money, since recovery finds the next index; but while it lasts no index serves twice, and with it gone orders
- * signed for an opening that never landed may share a session key with later ones (spec ACC-6).
- */
-export type Wallet = {
+type House = Pick<Chain, "chainId" | "address">;
+
+type Opened = {
   readonly directory: string;
-  /** The seed phrase. Secret. */
-  readonly phrase: string;
-  /** Journal of one account at one clearing house. */
-  journal(chain: Pick<Chain, "chainId" | "address">, account: number): IndexJournal;
-  /** What operators of one clearing house have signed for orders of this wallet. */
-  receipts(chain: Pick<Chain, "chainId" | "address">): ReceiptStore;
   /** Lets others open the wallet. The end of the process does so too. */
   close(): void;
 };
+
+/**
+ * A wallet directory: `keystore.json` holds the seed phrase, encrypted with a password as Web3 secret storage, and
+ * `wallet.sqlite` the indices used, what was sent, and the operator's receipts. What accounts own is not stored: the
+ * chain knows it. Losing the database costs no money, since recovery finds the next index; but while it lasts no index
+ * serves twice, and with it gone orders signed for an opening that never landed may share a session key with later ones
+ * (spec ACC-6).
+ *
+ * Everything that it keeps is durable when the call returns. Each may throw WalletDamaged and WalletUnwritable.
+ */
+export type Wallet = Opened & {
+  readonly kind: "full";
+  /** The seed phrase. Secret. */
+  readonly phrase: string;
+  /** Private key of m/44'/60'/0'/0/0, which pays deposits, bonds and what is sent directly. Secret. */
+  fundingKey(): Hex;
+  /** Indices of one account at one clearing house. */
+  journal(chain: House, account: bigint): IndexJournal;
+  /** Transitions of one account at one clearing house, written ahead of sending. */
+  outbox(chain: House, account: bigint): Outbox;
+  /** Orders of one account at one clearing house, written ahead of sending. */
+  orders(chain: House, account: bigint): OrderStore;
+  /** What operators of one clearing house have signed for orders of this wallet. */
+  receipts(chain: House): ReceiptStore;
+};
+
+/** A wallet that sees one account at one clearing house, and signs nothing (spec ACC-20). */
+export type ViewingWallet = Opened & { readonly kind: "viewing"; readonly viewingKey: ViewingKey };
 
 const DEFAULT_SCRYPT_N = 1 << 17;
 
@@ -77,101 +110,133 @@ export async function createWallet(
   { scryptN = DEFAULT_SCRYPT_N }: WalletOptions = {},
 ): Promise<Wallet> {
   const parsed = parseSeedPhrase(phrase);
-  mkdirSync(directory, { recursive: true, mode: 0o700 });
-  const journal = openJournal(directory);
+  const secret: PhraseSecret = { kind: "full", phrase: parsed, fundingKey: await fundingKeyOf(parsed) };
+  const database = await createIn(directory, () => sealPhrase(secret, password, scryptN));
+  return walletOf(directory, secret, database);
+}
+
+/** Writes a viewing key into a new wallet that only watches. Throws WalletExists, WalletInUse. */
+export async function createViewingWallet(
+  directory: string,
+  viewingKey: ViewingKey,
+  password: string,
+  { scryptN = DEFAULT_SCRYPT_N }: WalletOptions = {},
+): Promise<ViewingWallet> {
+  const secret: ViewingSecret = { kind: "viewing", text: viewingKeyText(viewingKey) };
+  const database = await createIn(directory, () => sealViewing(secret, password, scryptN));
+  return viewingWalletOf(directory, viewingKey, database);
+}
+
+/** Opens a wallet that signs. Throws WalletOnlyWatches, and what openAnyWallet throws. */
+export async function openWallet(directory: string, password: string): Promise<Wallet> {
+  const wallet = await openAnyWallet(directory, password);
+  if (wallet.kind === "full") return wallet;
+  wallet.close();
+  throw new WalletOnlyWatches(directory);
+}
+
+/** Opens a wallet. Throws WalletNotFound, WrongPassword, WalletDamaged, WalletTooNew, WalletInUse, NotPrivate. */
+export async function openAnyWallet(directory: string, password: string): Promise<Wallet | ViewingWallet> {
+  const database = openIn(directory);
   try {
-    if (existsSync(keystoreFile(directory))) throw new WalletExists(directory);
-    const { address, privateKey, mnemonic, path } = HDNodeWallet.fromPhrase(parsed);
-    const entropy = mnemonic?.entropy ?? "0x";
-    const keystore = await encryptKeystoreJson(
-      { address, privateKey, mnemonic: { entropy, path: path ?? "m", locale: "en" } },
-      password,
-      { scrypt: { N: scryptN, r: 8, p: 1 } },
-    );
-    writeDurably(directory, keystore);
+    const secret = await readKeystore(directory, (json) => openKeystore(json, password, directory));
+    if (secret.kind === "full") return walletOf(directory, secret, database);
+    return viewingWalletOf(directory, parseViewingKey(secret.text, keystoreFile(directory)), database);
   } catch (error) {
-    journal.close();
+    database.close();
     throw error;
   }
-  return walletOf(directory, parsed, journal);
 }
 
-/** Opens a wallet. Throws WalletNotFound, WrongPassword, WalletDamaged, WalletInUse. */
-export async function openWallet(directory: string, password: string): Promise<Wallet> {
-  const file = keystoreFile(directory);
-  if (!existsSync(file)) throw new WalletNotFound(directory);
-  const journal = openJournal(directory);
+/** Encrypts the keystore anew. Throws what openAnyWallet throws. */
+export async function changePassword(
+  directory: string,
+  password: string,
+  newPassword: string,
+  { scryptN = DEFAULT_SCRYPT_N }: WalletOptions = {},
+): Promise<void> {
+  const database = openIn(directory);
   try {
-    const { mnemonic } = await decryptKeystoreJson(readFileSync(file, "utf8"), password);
-    if (mnemonic === undefined) throw new WalletDamaged(file, "it holds no phrase");
-    return walletOf(directory, parseSeedPhrase(Mnemonic.fromEntropy(mnemonic.entropy).phrase), journal);
-  } catch (error) {
-    journal.close();
-    if (error instanceof HedgerowError) throw error;
-    if (isError(error, "INVALID_ARGUMENT") && error.argument === "password") throw new WrongPassword(directory);
-    throw new WalletDamaged(file, error instanceof Error ? error.message : String(error));
+    const secret = await readKeystore(directory, (json) => openKeystore(json, password, directory));
+    const sealed =
+      secret.kind === "full"
+        ? await sealPhrase(secret, newPassword, scryptN)
+        : await sealViewing(secret, newPassword, scryptN);
+    writePrivateFile(keystoreFile(directory), sealed);
+  } finally {
+    database.close();
   }
 }
 
-function walletOf(directory: string, phrase: string, database: DatabaseSync): Wallet {
-  return {
-    directory,
-    phrase,
-    journal: ({ chainId, address }, account) => journalOf(database, `${chainId}/${address.toLowerCase()}/${account}`),
-    receipts: ({ chainId, address }) => receiptStore(database, `${chainId}/${address.toLowerCase()}`),
-    close: () => {
-      if (database.isOpen) database.close();
-    },
-  };
+/** What a wallet says without its password. Throws WalletNotFound, WalletDamaged. */
+export async function outlineOfWallet(directory: string): Promise<KeystoreOutline> {
+  if (!existsSync(keystoreFile(directory))) throw new WalletNotFound(directory);
+  return readKeystore(directory, (json) => Promise.resolve(outlineOf(json)));
 }
 
 function keystoreFile(directory: string): string {
   return join(directory, "keystore.json");
 }
 
-/** The file is complete or absent, also after a crash. */
-function writeDurably(directory: string, text: string): void {
-  const file = keystoreFile(directory);
-  const draft = `${file}.new`;
-  const descriptor = openSync(draft, "w", 0o600);
-  writeSync(descriptor, text);
-  fsyncSync(descriptor);
-  closeSync(descriptor);
-  renameSync(draft, file);
-  const folder = openSync(directory, "r");
-  fsyncSync(folder);
-  closeSync(folder);
-}
-
-/**
- * Opens the journal and holds it for this process alone: the exclusive lock is the operating system's, so that it ends
- * with the process, however it ends.
- */
-function openJournal(directory: string): DatabaseSync {
-  const file = join(directory, "journal.sqlite");
-  // SQLite gives its side files the mode of the database.
-  closeSync(openSync(file, "a", 0o600));
-  const database = new DatabaseSync(file);
+/** Holds the directory, and writes a keystore where there is none. */
+async function createIn(directory: string, seal: () => Promise<string>): Promise<WalletDatabase> {
+  ensurePrivateDirectory(directory);
+  const database = openWalletDatabase(directory);
   try {
-    database.exec("PRAGMA locking_mode = EXCLUSIVE; PRAGMA synchronous = FULL; BEGIN EXCLUSIVE");
-    database.exec(
-      `CREATE TABLE IF NOT EXISTS used (account TEXT, kind TEXT, highest TEXT, PRIMARY KEY (account, kind));
-       ${RECEIPTS_TABLE}; COMMIT`,
-    );
+    if (existsSync(keystoreFile(directory))) throw new WalletExists(directory);
+    writePrivateFile(keystoreFile(directory), await seal());
     return database;
   } catch (error) {
     database.close();
-    const reason = error instanceof Error ? error.message : String(error);
-    throw /locked|busy/.test(reason) ? new WalletInUse(directory) : new WalletDamaged(file, reason);
+    throw error;
   }
 }
 
-function journalOf(database: DatabaseSync, account: string): IndexJournal {
+/** Holds the directory of a wallet; modes that let others in are mended. */
+function openIn(directory: string): WalletDatabase {
+  if (!existsSync(keystoreFile(directory))) throw new WalletNotFound(directory);
+  ensurePrivateDirectory(directory);
+  makeFilePrivate(keystoreFile(directory));
+  return openWalletDatabase(directory);
+}
+
+async function readKeystore<T>(directory: string, read: (json: string) => Promise<T>): Promise<T> {
+  const file = keystoreFile(directory);
+  try {
+    return await read(readSmallFile(file));
+  } catch (error) {
+    throw error instanceof KeystoreMalformed ? new WalletDamaged(file, error.reason) : error;
+  }
+}
+
+function walletOf(directory: string, { phrase, fundingKey }: PhraseSecret, database: WalletDatabase): Wallet {
+  const houseOf = ({ chainId, address }: House) => `${chainId}/${address.toLowerCase()}`;
+  return {
+    kind: "full",
+    directory,
+    phrase,
+    fundingKey: () => fundingKey,
+    journal: (chain, account) => journalOf(database, `${houseOf(chain)}/${account}`),
+    outbox: (chain, account) => outboxTable(database, `${houseOf(chain)}/${account}`),
+    orders: (chain, account) => orderTable(database, `${houseOf(chain)}/${account}`),
+    receipts: (chain) => receiptStore(database, houseOf(chain)),
+    close: database.close,
+  };
+}
+
+function viewingWalletOf(directory: string, viewingKey: ViewingKey, database: WalletDatabase): ViewingWallet {
+  return { kind: "viewing", directory, viewingKey, close: database.close };
+}
+
+function journalOf(database: WalletDatabase, account: string): IndexJournal {
   const read = database.prepare("SELECT highest FROM used WHERE account = ? AND kind = ?");
   const write = database.prepare("INSERT OR REPLACE INTO used (account, kind, highest) VALUES (?, ?, ?)");
   const highest = (kind: IndexKind): bigint => {
     const stored = read.get(account, kind)?.["highest"];
-    return typeof stored === "string" ? BigInt(stored) : 0n;
+    if (stored === undefined) return 0n;
+    // An index that is taken for 0 would be given again.
+    if (typeof stored !== "string" || !/^[0-9]{1,20}$/.test(stored)) throw new IndexDamaged(kind);
+    return BigInt(stored);
   };
   return {
     highest,

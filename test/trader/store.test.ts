@@ -41,7 +41,7 @@ test("a wallet keeps its phrase behind a password, in files of its owner only [A
   (await createWallet(directory, phrase.toUpperCase(), PASSWORD, QUICK)).close();
 
   assert.equal((await stat(directory)).mode & 0o777, 0o700);
-  for (const file of ["keystore.json", "journal.sqlite"]) {
+  for (const file of ["keystore.json", "wallet.sqlite"]) {
     assert.equal((await stat(join(directory, file))).mode & 0o777, 0o600);
     const contents = await readFile(join(directory, file), "latin1");
     assert(!phrase.split(" ").some((word) => word.length > 6 && contents.includes(word)));
@@ -74,7 +74,7 @@ test("indices are kept per clearing house and account, and losing them is harmle
   const directory = await temporaryWallet(context);
   const phrase = newSeedPhrase();
   const wallet = await createWallet(directory, phrase, PASSWORD, QUICK);
-  const journal = wallet.journal(HOUSE, 0);
+  const journal = wallet.journal(HOUSE, 0n);
   assert.equal(journal.highest("note"), 0n);
   journal.record("note", 7n);
   journal.record("note", 5n);
@@ -82,16 +82,16 @@ test("indices are kept per clearing house and account, and losing them is harmle
   wallet.close();
 
   const again = await openWallet(directory, PASSWORD);
-  assert.equal(again.journal(HOUSE, 0).highest("note"), 7n);
-  assert.equal(again.journal(HOUSE, 0).highest("credit"), 2n ** 63n);
-  assert.equal(again.journal(HOUSE, 1).highest("note"), 0n);
-  assert.equal(again.journal({ ...HOUSE, chainId: 1n }, 0).highest("note"), 0n);
+  assert.equal(again.journal(HOUSE, 0n).highest("note"), 7n);
+  assert.equal(again.journal(HOUSE, 0n).highest("credit"), 2n ** 63n);
+  assert.equal(again.journal(HOUSE, 1n).highest("note"), 0n);
+  assert.equal(again.journal({ ...HOUSE, chainId: 1n }, 0n).highest("note"), 0n);
   again.close();
 
-  await rm(join(directory, "journal.sqlite"));
+  await rm(join(directory, "wallet.sqlite"));
   const bare = await openWallet(directory, PASSWORD);
   assert.deepEqual(accountKeys(bare.phrase, 0), accountKeys(phrase, 0));
-  assert.equal(bare.journal(HOUSE, 0).highest("note"), 0n);
+  assert.equal(bare.journal(HOUSE, 0n).highest("note"), 0n);
   bare.close();
 });
 
@@ -107,7 +107,7 @@ test("a wallet that is open in another process is refused until that process end
     script,
     `import { openWallet } from ${JSON.stringify(store)};
      const wallet = await openWallet(${JSON.stringify(directory)}, ${JSON.stringify(PASSWORD)});
-     wallet.journal({ chainId: 31337n, address: "0xaa" }, 0).record("note", 3n);
+     wallet.journal({ chainId: 31337n, address: "0xaa" }, 0n).record("note", 3n);
      process.send("open");
      setInterval(() => undefined, 1_000);`,
   );
@@ -117,7 +117,7 @@ test("a wallet that is open in another process is refused until that process end
   holder.kill("SIGKILL");
   await once(holder, "exit");
   const opened = await openWallet(directory, PASSWORD);
-  assert.equal(opened.journal({ chainId: 31337n, address: "0xaa" }, 0).highest("note"), 3n);
+  assert.equal(opened.journal({ chainId: 31337n, address: "0xaa" }, 0n).highest("note"), 3n);
   opened.close();
 });
 
@@ -129,7 +129,7 @@ test("damaged files are named in the error [ACC-12]", async (context) => {
   await writeFile(keystore, whole.slice(0, 100));
   await assert.rejects(openWallet(directory, PASSWORD), WalletDamaged);
   await writeFile(keystore, whole);
-  await writeFile(join(directory, "journal.sqlite"), "not a database, by far not long enough to be one");
+  await writeFile(join(directory, "wallet.sqlite"), "not a database, by far not long enough to be one");
   await assert.rejects(openWallet(directory, PASSWORD), WalletDamaged);
 });
 
@@ -233,7 +233,7 @@ test("a receipt whose text was damaged is named in the error [REC-6]", async (co
   const wallet = await createWallet(directory, newSeedPhrase(), PASSWORD, QUICK);
   wallet.receipts(HOUSE).append([{ ticketId: TICKET, clientId: 5n, signed: await signedReceipt({}) }]);
   wallet.close();
-  const database = new DatabaseSync(join(directory, "journal.sqlite"));
+  const database = new DatabaseSync(join(directory, "wallet.sqlite"));
   database.exec("UPDATE receipts SET body = substr(body, 1, 40)");
   database.close();
   const again = await openWallet(directory, PASSWORD);

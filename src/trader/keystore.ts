@@ -1,0 +1,253 @@
+import {
+  createCipheriv,
+  createDecipheriv,
+  pbkdf2,
+  randomBytes,
+  randomUUID,
+  scrypt,
+  timingSafeEqual,
+} from "node:crypto";
+import { promisify } from "node:util";
+import { keccak_256 } from "@noble/hashes/sha3.js";
+import { entropyToMnemonic, mnemonicToEntropy } from "@scure/bip39";
+import { wordlist } from "@scure/bip39/wordlists/english.js";
+import { HDKey } from "viem/accounts";
+import { z } from "zod";
+import { HedgerowError } from "../protocol/errors.ts";
+import { addressOf, type Hex } from "../protocol/keys.ts";
+import { reasonOf } from "./files.ts";
+
+/*
+ * Web3 secret storage, version 3: a secret behind a password, in the form that Ethereum's wallets share. The secret of
+ * a wallet is the Ethereum key of its phrase; the phrase itself stands beside it in the section that ethers writes
+ * (spec ACC-17). A viewing wallet holds the text of its viewing key file in the same way.
+ */
+
+/** The password does not open the keystore. */
+export class WrongPassword extends HedgerowError {
+  constructor(directory: string) {
+    super("WrongPassword", `the password does not open the wallet in ${directory}: type it again`, { directory });
+  }
+}
+
+/** A keystore is not what this program, or ethers, writes. */
+export class KeystoreMalformed extends HedgerowError {
+  readonly reason: string;
+
+  constructor(reason: string) {
+    super("KeystoreMalformed", `the keystore cannot be read: ${reason}`, { reason });
+    this.reason = reason;
+  }
+}
+
+/** The phrase of a wallet, and the Ethereum key at m/44'/60'/0'/0/0 of it, which pays deposits, bonds and gas. */
+export type PhraseSecret = { readonly kind: "full"; readonly phrase: string; readonly fundingKey: Hex };
+
+/** What a watch-only wallet holds: the text of a viewing key file. */
+export type ViewingSecret = { readonly kind: "viewing"; readonly text: string };
+
+/** What a keystore says without its password. */
+export type KeystoreOutline = {
+  readonly kind: "full" | "viewing";
+  /** The address that pays; undefined for a wallet that only watches. */
+  readonly address: Hex | undefined;
+};
+
+export const FUNDING_PATH = "m/44'/60'/0'/0/0";
+
+/** The Ethereum key of a phrase that parseSeedPhrase has let pass. */
+export async function fundingKeyOf(phrase: string): Promise<Hex> {
+  const seed = await stretch(phrase.normalize("NFKD"), "mnemonic", 2_048, 64, "sha512");
+  const { privateKey } = HDKey.fromMasterSeed(seed).derive(FUNDING_PATH);
+  // The chance of it is 2^-127.
+  if (privateKey === null) throw new KeystoreMalformed("the phrase has no Ethereum key");
+  return `0x${Buffer.from(privateKey).toString("hex")}`;
+}
+
+/** The keystore of a phrase, as JSON. `scryptN` is the cost of guessing its password, a power of two. */
+export async function sealPhrase({ phrase, fundingKey }: PhraseSecret, password: string, scryptN: number) {
+  const { crypto, maskKey } = await seal(Buffer.from(fundingKey.slice(2), "hex"), password, scryptN);
+  const address = addressOf(fundingKey).slice(2);
+  const counter = randomBytes(16);
+  const entropy = mnemonicToEntropy(phrase, wordlist);
+  const id = randomUUID();
+  return JSON.stringify({
+    address,
+    id,
+    version: 3,
+    crypto,
+    "x-ethers": {
+      client: "hedgerow",
+      gethFilename: `UTC--${new Date().toISOString().replaceAll(":", "-").replace(/Z$/, ".0Z")}--${address}`,
+      path: FUNDING_PATH,
+      locale: "en",
+      mnemonicCounter: counter.toString("hex"),
+      mnemonicCiphertext: cipher("aes-256-ctr", maskKey, counter, entropy).toString("hex"),
+      version: "0.1",
+    },
+  });
+}
+
+/** The keystore of a watch-only wallet, as JSON. */
+export async function sealViewing({ text }: ViewingSecret, password: string, scryptN: number): Promise<string> {
+  const { crypto } = await seal(Buffer.from(text, "utf8"), password, scryptN);
+  return JSON.stringify({ id: randomUUID(), version: 3, crypto, "x-hedgerow": { kind: "viewing" } });
+}
+
+/** What a keystore says to everybody. Throws KeystoreMalformed. */
+export function outlineOf(json: string): KeystoreOutline {
+  const keystore = parsed(json);
+  if (keystore["x-hedgerow"]?.kind === "viewing") return { kind: "viewing", address: undefined };
+  return { kind: "full", address: keystore.address === undefined ? undefined : `0x${keystore.address}` };
+}
+
+/** The secret of the keystore of the wallet in `directory`. Throws WrongPassword, KeystoreMalformed. */
+export async function openKeystore(
+  json: string,
+  password: string,
+  directory: string,
+): Promise<PhraseSecret | ViewingSecret> {
+  const keystore = parsed(json);
+  const { secret, maskKey } = await unseal(keystore.crypto, password, directory);
+  if (keystore["x-hedgerow"]?.kind === "viewing") return { kind: "viewing", text: secret.toString("utf8") };
+  const extra = keystore["x-ethers"];
+  if (extra === undefined) throw new KeystoreMalformed("it holds no phrase");
+  const counter = Buffer.from(extra.mnemonicCounter, "hex");
+  const entropy = decipher("aes-256-ctr", maskKey, counter, Buffer.from(extra.mnemonicCiphertext, "hex"));
+  const phrase = phraseOf(entropy);
+  const fundingKey = await fundingKeyOf(phrase);
+  // The checksum of the format covers the key alone: a phrase that was changed gives another one.
+  if (fundingKey !== `0x${secret.toString("hex")}`) throw new KeystoreMalformed("its phrase and its key disagree");
+  if (keystore.address !== undefined && addressOf(fundingKey) !== `0x${keystore.address}`) {
+    throw new KeystoreMalformed("its address is that of another key");
+  }
+  return { kind: "full", phrase, fundingKey };
+}
+
+// ------------------------------------------------------------------ form
+
+/** Parameters beyond these are nobody's who wants to open the file: they would take memory and time without end. */
+const MOST_MEMORY = 1 << 28;
+const MOST_PARALLEL = 16;
+
+const hexText = z
+  .string()
+  .max(20_000)
+  .regex(/^(0x)?([0-9a-fA-F]{2})*$/, "expected hex")
+  .transform((text) => text.replace(/^0x/, "").toLowerCase());
+const bytes = (length: number) =>
+  hexText.refine((text) => text.length === 2 * length, `expected ${length} bytes of hex`);
+const positive = z.int().min(1);
+const cryptoSchema = z.object({
+  cipher: z.literal("aes-128-ctr"),
+  cipherparams: z.object({ iv: bytes(16) }),
+  ciphertext: hexText,
+  kdf: z.literal("scrypt"),
+  kdfparams: z
+    .object({ salt: hexText, n: positive, r: positive, p: positive, dklen: z.literal(32) })
+    .refine(({ n }) => n > 1 && Number.isInteger(Math.log2(n)), { path: ["n"], error: "expected a power of two" })
+    .refine(({ n, r, p }) => 128 * n * r <= MOST_MEMORY && p <= MOST_PARALLEL && n * r * p <= MOST_MEMORY / 32, {
+      path: ["n"],
+      error: "the password would cost more memory or time than any wallet asks",
+    }),
+  mac: bytes(32),
+});
+const keystoreSchema = z.object({
+  version: z.literal(3),
+  address: bytes(20).optional(),
+  crypto: cryptoSchema,
+  "x-ethers": z
+    .object({
+      mnemonicCounter: bytes(16),
+      mnemonicCiphertext: hexText,
+      path: z.literal(FUNDING_PATH),
+      locale: z.literal("en"),
+    })
+    .optional(),
+  "x-hedgerow": z.object({ kind: z.literal("viewing") }).optional(),
+});
+
+type CryptoSection = z.infer<typeof cryptoSchema>;
+
+function parsed(json: string): z.infer<typeof keystoreSchema> {
+  let value: unknown;
+  try {
+    // Ethers writes "Crypto", the others "crypto".
+    value = JSON.parse(json, function (this: unknown, key: string, item: unknown) {
+      if (key !== "Crypto" || typeof this !== "object" || this === null) return item;
+      Object.assign(this, { crypto: item });
+      return undefined;
+    });
+  } catch {
+    // The parser's words would repeat parts of the file.
+    throw new KeystoreMalformed("it is no JSON");
+  }
+  const result = keystoreSchema.safeParse(value);
+  if (result.success) return result.data;
+  const [issue] = result.error.issues;
+  throw new KeystoreMalformed(
+    `${issue?.path.join(".") || "the whole"} is wrong: ${issue?.message ?? "not understood"}`,
+  );
+}
+
+// ------------------------------------------------------------------ sealing
+
+const stretch = promisify(pbkdf2);
+
+/** 64 bytes: 16 for the cipher, 16 for the checksum, 32 for what ethers adds. */
+function derive(password: string, salt: Buffer, { n, r, p }: { n: number; r: number; p: number }): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const options = { N: n, r, p, maxmem: 2 * MOST_MEMORY };
+    scrypt(Buffer.from(password.normalize("NFKC"), "utf8"), salt, 64, options, (error, key) =>
+      error === null ? resolve(key) : reject(new KeystoreMalformed(error.message)),
+    );
+  });
+}
+
+async function seal(secret: Buffer, password: string, scryptN: number) {
+  const [salt, iv] = [randomBytes(32), randomBytes(16)];
+  const cost = { n: scryptN, r: 8, p: 1 };
+  const key = await derive(password, salt, cost);
+  const ciphertext = cipher("aes-128-ctr", key.subarray(0, 16), iv, secret);
+  const crypto: CryptoSection = {
+    cipher: "aes-128-ctr",
+    cipherparams: { iv: iv.toString("hex") },
+    ciphertext: ciphertext.toString("hex"),
+    kdf: "scrypt",
+    kdfparams: { salt: salt.toString("hex"), ...cost, dklen: 32 },
+    mac: macOf(key, ciphertext).toString("hex"),
+  };
+  return { crypto, maskKey: key.subarray(32, 64) };
+}
+
+async function unseal({ kdfparams, cipherparams, ...section }: CryptoSection, password: string, directory: string) {
+  const key = await derive(password, Buffer.from(kdfparams.salt, "hex"), kdfparams);
+  const ciphertext = Buffer.from(section.ciphertext, "hex");
+  if (!timingSafeEqual(macOf(key, ciphertext), Buffer.from(section.mac, "hex"))) throw new WrongPassword(directory);
+  const iv = Buffer.from(cipherparams.iv, "hex");
+  return { secret: decipher("aes-128-ctr", key.subarray(0, 16), iv, ciphertext), maskKey: key.subarray(32, 64) };
+}
+
+function macOf(key: Buffer, ciphertext: Buffer): Buffer {
+  return Buffer.from(keccak_256(Buffer.concat([key.subarray(16, 32), ciphertext])));
+}
+
+type Cipher = "aes-128-ctr" | "aes-256-ctr";
+
+function cipher(name: Cipher, key: Buffer, counter: Buffer, text: Uint8Array): Buffer {
+  const running = createCipheriv(name, key, counter);
+  return Buffer.concat([running.update(text), running.final()]);
+}
+
+function decipher(name: Cipher, key: Buffer, counter: Buffer, text: Uint8Array): Buffer {
+  const running = createDecipheriv(name, key, counter);
+  return Buffer.concat([running.update(text), running.final()]);
+}
+
+function phraseOf(entropy: Buffer): string {
+  try {
+    return entropyToMnemonic(entropy, wordlist);
+  } catch (error) {
+    throw new KeystoreMalformed(`its phrase has no allowed length: ${reasonOf(error)}`);
+  }
+}
