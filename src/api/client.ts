@@ -1,5 +1,6 @@
-import { type CallOptions, Code, ConnectError, createClient } from "@connectrpc/connect";
-import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
+import { type CallOptions, Code, ConnectError, createClient, type Transport } from "@connectrpc/connect";
+import { createConnectTransport, createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
+import type { Agent } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { ProvenTransition, SignedOrder } from "../chain/clearingHouse.ts";
 import type {
@@ -68,6 +69,29 @@ export class ExchangeUnreachable extends HedgerowError {
   }
 }
 
+/** A proxy is set and made no connection. Nothing is sent around it. */
+export class ProxyUnreachable extends HedgerowError {
+  constructor(proxy: string, destination: string, reason: string) {
+    super(
+      "ProxyUnreachable",
+      `the proxy ${proxy} made no connection to ${destination}: ${reason}; nothing was sent around it, so see whether ` +
+        `it runs, or name another`,
+      { proxy, destination, reason },
+    );
+  }
+}
+
+/** Many commands in flight need HTTP/2, which does not go through a proxy. */
+export class NoOrderEntryThroughProxy extends HedgerowError {
+  constructor(url: string) {
+    super(
+      "NoOrderEntryThroughProxy",
+      `an order-entry stream to ${url} does not go through a proxy: send the orders one by one, or without a proxy`,
+      { url },
+    );
+  }
+}
+
 /** Whose receipts are good: each is checked on arrival, and one that is not signed by the operator is an error. */
 export type ReceiptCheck = { readonly domain: Domain; readonly operator: Hex };
 
@@ -77,6 +101,11 @@ export type ClientOptions = {
   readonly timeoutMs?: number;
   /** First pause before a broken stream is opened anew; it doubles up to fifty times that. Milliseconds. */
   readonly retryMs?: number;
+  /**
+   * Makes every connection, in the place of one over gRPC: Connect over HTTP/1.1, through a proxy say, a connection
+   * for each call that is under way. It belongs to the client, whose close() destroys it.
+   */
+  readonly agent?: Agent;
 };
 
 /** What `watchOrderBook` yields: a whole book at first and after each gap, steps of it otherwise. */
@@ -103,13 +132,12 @@ const RETRY_MS = 100;
 const WINDOW_BYTES = 1024 * 1024;
 
 /**
- * A client of the exchange behind `url` ("http://host:port"), over gRPC without TLS. It connects when it is first used.
- * Every call throws ExchangeRefused, ExchangeUnreachable, MalformedField for an answer that makes no sense, or
- * InvalidReceipt where receipts are checked.
+ * A client of the exchange behind `url` ("http://host:port"), over gRPC without TLS unless it has an agent. It connects
+ * when it is first used. Every call throws ExchangeRefused, ExchangeUnreachable, MalformedField for an answer that makes
+ * no sense, InvalidReceipt where receipts are checked, or what the agent throws (ProxyUnreachable).
  */
 export function connectExchange(url: string, options: ClientOptions = {}) {
-  const manager = new Http2SessionManager(url, {}, { settings: { initialWindowSize: WINDOW_BYTES } });
-  const transport = createGrpcTransport({ baseUrl: url, sessionManager: manager, acceptCompression: [] });
+  const { transport, close } = options.agent === undefined ? overGrpc(url) : overHttp1(url, options.agent);
   const api = createClient(Exchange, transport);
   const unary: CallOptions = { timeoutMs: options.timeoutMs ?? UNARY_TIMEOUT_MS };
 
@@ -298,18 +326,35 @@ export function connectExchange(url: string, options: ClientOptions = {}) {
         }
       }, signal),
 
-    /** Opens an order-entry stream: many commands in flight at a time, in groups. */
-    enterOrders: (): OrderEntrySession =>
-      new OrderEntrySession(
+    /** Opens an order-entry stream: many commands in flight at a time, in groups. Throws NoOrderEntryThroughProxy. */
+    enterOrders: (): OrderEntrySession => {
+      if (options.agent !== undefined) throw new NoOrderEntryThroughProxy(url);
+      return new OrderEntrySession(
         (requests, signal) => api.enterOrders(requests, { signal }),
         checkedAnswer,
         (error) => refusalOf(url, error),
         refused,
-      ),
+      );
+    },
 
     /** Cuts the connection: everything under way fails. */
-    close: (): void => manager.abort(),
+    close,
   };
+}
+
+/** A transport, and how to cut it. */
+type Wire = { readonly transport: Transport; readonly close: () => void };
+
+function overGrpc(url: string): Wire {
+  const manager = new Http2SessionManager(url, {}, { settings: { initialWindowSize: WINDOW_BYTES } });
+  const transport = createGrpcTransport({ baseUrl: url, sessionManager: manager, acceptCompression: [] });
+  return { transport, close: () => manager.abort() };
+}
+
+function overHttp1(url: string, agent: Agent): Wire {
+  const nodeOptions = { agent };
+  const transport = createConnectTransport({ baseUrl: url, httpVersion: "1.1", nodeOptions, acceptCompression: [] });
+  return { transport, close: () => agent.destroy() };
 }
 
 function callOptions(signal: AbortSignal | undefined): CallOptions {
@@ -320,6 +365,7 @@ function callOptions(signal: AbortSignal | undefined): CallOptions {
 function refusalOf(url: string, error: unknown): HedgerowError {
   if (error instanceof HedgerowError) return error;
   const failure = ConnectError.from(error, Code.Unavailable);
+  if (failure.cause instanceof HedgerowError) return failure.cause;
   const [detail] = failure.findDetails(ErrorDetailSchema);
   if (detail !== undefined) return refused(failure.code, detail);
   // A server that dies takes its streams back first, which reads like a cancel.
@@ -334,6 +380,6 @@ function refused(status: number, { code, message, details }: ErrorDetail): Excha
 
 /** Whether the same stream may work a moment later. */
 function passes(error: unknown): boolean {
-  if (error instanceof ExchangeUnreachable) return true;
+  if (error instanceof ExchangeUnreachable || error instanceof ProxyUnreachable) return true;
   return error instanceof ExchangeRefused && ["Unavailable", "ResourceExhausted"].includes(error.status);
 }

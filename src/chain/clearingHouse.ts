@@ -7,6 +7,7 @@ import {
   type GetContractReturnType,
   getContract,
   http,
+  type HttpTransport,
   isHex,
   parseEventLogs,
   signatureToCompactSignature,
@@ -23,7 +24,7 @@ import { SLOTS } from "../protocol/note.ts";
 import { type Domain, domainOf, type Order, orderMessage } from "../protocol/order.ts";
 import type { Proof } from "../protocol/proof.ts";
 import { clearingHouseAbi, testDollarAbi } from "./abi.ts";
-import { CallImpossible, ChainUnavailable, messageOf, refusalOf } from "./refusals.ts";
+import { CallImpossible, ChainUnavailable, messageOf, ownErrorIn, refusalOf } from "./refusals.ts";
 import { type Client, POLLING_MS, type Sender, type SendOptions, sendCall } from "./sending.ts";
 
 export { CallImpossible, ChainUnavailable, ContractRefused, refusalOf } from "./refusals.ts";
@@ -98,16 +99,24 @@ export class WrongChain extends HedgerowError {
   }
 }
 
+/** The way to a node. */
+export type NodeOptions = {
+  /** Carries each request in the place of the global fetch: through a proxy, say. What it throws is passed on. */
+  readonly fetch?: typeof fetch;
+  /** Longest wait for an answer, milliseconds; 10 seconds by default. */
+  readonly timeoutMs?: number;
+};
+
 /**
  * Opens a clearing house at an address of chain number `expected` behind `url`. Throws ChainUnavailable, WrongChain.
  */
-export async function connect(url: string, address: Hex, expected: number): Promise<Chain> {
-  const client = publicClientOf(url, 0);
+export async function connect(url: string, address: Hex, expected: number, options: NodeOptions = {}): Promise<Chain> {
+  const client = publicClientOf(url, 0, options);
   const id = await client.getChainId().catch((error: unknown) => {
-    throw new ChainUnavailable(`asking ${url}`, messageOf(error));
+    throw ownErrorIn(error) ?? new ChainUnavailable(`asking ${url}`, messageOf(error));
   });
   if (id !== expected) throw new WrongChain(url, expected, id);
-  const publicClient = publicClientOf(url, id);
+  const publicClient = publicClientOf(url, id, options);
   return {
     url,
     client: publicClient,
@@ -119,10 +128,10 @@ export async function connect(url: string, address: Hex, expected: number): Prom
 }
 
 /** A client of the chain behind `url`. */
-export function publicClientOf(url: string, chainId: number): Client {
+export function publicClientOf(url: string, chainId: number, options: NodeOptions = {}): Client {
   return createPublicClient({
     chain: viemChain(url, chainId),
-    transport: http(url),
+    transport: transportOf(url, options),
     pollingInterval: POLLING_MS,
     cacheTime: 0,
   });
@@ -137,6 +146,7 @@ export function senderOf(
   chainId: bigint,
   privateKey: Hex,
   nonceManager: NonceManager = createNonceManager({ source: jsonRpc() }),
+  options: NodeOptions = {},
 ): Sender {
   const account = privateKeyToAccount(privateKey, { nonceManager });
   return {
@@ -144,10 +154,17 @@ export function senderOf(
     wallet: createWalletClient({
       account,
       chain: viemChain(url, Number(chainId)),
-      transport: http(url),
+      transport: transportOf(url, options),
       pollingInterval: POLLING_MS,
     }),
   };
+}
+
+function transportOf(url: string, { fetch, timeoutMs }: NodeOptions): HttpTransport {
+  return http(url, {
+    ...(fetch === undefined ? {} : { fetchFn: fetch }),
+    ...(timeoutMs === undefined ? {} : { timeout: timeoutMs }),
+  });
 }
 
 function viemChain(url: string, id: number): ViemChain {

@@ -25,7 +25,8 @@ const REFUSALS = [...clearingHouseAbi, ...testDollarAbi];
 
 /** What a failed call means: the contract's own error with its arguments where there is one. */
 export function refusalOf(error: unknown): HedgerowError {
-  if (error instanceof HedgerowError) return error;
+  const own = ownErrorIn(error);
+  if (own !== undefined) return own;
   const data = revertData(error);
   if (data === undefined) {
     const answered = error instanceof BaseError && error.walk((cause) => cause instanceof RpcRequestError) !== null;
@@ -73,6 +74,12 @@ export function rejectionOf(error: unknown): Rejection | undefined {
   if (!(error instanceof BaseError) || revertData(error) !== undefined) return undefined;
   const text = `${error.shortMessage} ${error.details}`;
   return REJECTIONS.find(([, words]) => words.test(text))?.[0];
+}
+
+/** An error of ours that the client of the chain has wrapped: what a proxy's agent threw, for one. */
+export function ownErrorIn(error: unknown): HedgerowError | undefined {
+  const own = error instanceof BaseError ? error.walk((cause) => cause instanceof HedgerowError) : error;
+  return own instanceof HedgerowError ? own : undefined;
 }
 
 /** An error in one line. */

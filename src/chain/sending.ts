@@ -11,7 +11,7 @@ import {
 import type { NonceManager } from "viem/nonce";
 import { HedgerowError } from "../protocol/errors.ts";
 import type { Hex } from "../protocol/keys.ts";
-import { CallImpossible, ChainUnavailable, isTransient, messageOf, refusalOf, rejectionOf } from "./refusals.ts";
+import { CallImpossible, ChainUnavailable, isTransient, refusalOf, rejectionOf } from "./refusals.ts";
 
 // From a call to its receipt, through a node that goes away, loses answers, wants more for gas, or takes blocks back.
 
@@ -298,7 +298,7 @@ class Sending {
       } catch (error) {
         if (!isTransient(error)) throw refusalOf(error);
         const waited = performance.now() - since;
-        if (waited + delay > patienceMs) throw new ChainUnavailable("a call", messageOf(error));
+        if (waited + delay > patienceMs) throw refusalOf(error);
       }
       await this.#pause(delay);
     }
