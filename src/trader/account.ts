@@ -23,9 +23,12 @@ import {
 } from "./accountState.ts";
 import { type IndexJournal, memoryJournal, nextIndex } from "./journal.ts";
 import {
+  type InstructionTerms,
   type OrderChanges,
   type OrderTerms,
+  type SignedInstructions,
   signCancelOf,
+  signInstructionsOf,
   signNewOrder,
   signReplacement,
   signWatchOf,
@@ -127,7 +130,8 @@ export class TraderAccount {
   readonly chain: ChainState;
   readonly #prover: Pick<Prover, "prove">;
   readonly #journal: IndexJournal;
-  readonly #relayFee: bigint;
+  /** Flat fee of a relayed transition in base units: a term of the house. */
+  readonly relayFee: bigint;
   readonly #announced = new Map<Hex, OwnTicket>();
   #state: AccountState;
 
@@ -136,7 +140,7 @@ export class TraderAccount {
     this.chain = chain;
     this.#prover = prover;
     this.#journal = journal;
-    this.#relayFee = relayFee;
+    this.relayFee = relayFee;
     this.#state = advance(keys, chain);
   }
 
@@ -208,10 +212,15 @@ export class TraderAccount {
   /** Most contracts that one order at this price can be for, on a ticket of its own funded from the note. */
   buyingPower(slot: number, side: Trade["side"], price: bigint): bigint {
     const perContract = cashFor(this.market(slot), { side, price, quantity: 1n });
-    const free = this.freeCash - this.#relayFee;
+    const free = this.freeCash - this.relayFee;
     if (free <= 0n) return 0n;
     const most = perContract > 0n ? free / perContract : MOST_CONTRACTS;
     return most < MOST_CONTRACTS ? most : MOST_CONTRACTS;
+  }
+
+  /** Tickets of this account, also those whose opening is proven and not on chain yet. */
+  get knownTickets(): readonly OwnTicket[] {
+    return [...this.#state.tickets, ...this.#announced.values()];
   }
 
   /** Terms of a slot in the present epoch. Throws MarketNotListed. */
@@ -363,6 +372,11 @@ export class TraderAccount {
     return signNewOrder(this.chain.chain.domain, ticketId, terms, this.#sessionKeyOf(ticketId));
   }
 
+  /** Signs what an own order tells the operator besides. Throws TicketNotOwned. */
+  async signInstructions({ order }: SignedOrder, terms: InstructionTerms): Promise<SignedInstructions> {
+    return signInstructionsOf(this.chain.chain.domain, order, terms, this.#sessionKeyOf(order.ticketId));
+  }
+
   /** Signs the next revision of an order. Throws TicketNotOwned, TooManyRevisions. */
   async replaceOrder({ order }: SignedOrder, changes: OrderChanges): Promise<SignedOrder> {
     return signReplacement(this.chain.chain.domain, order, changes, this.#sessionKeyOf(order.ticketId));
@@ -448,7 +462,7 @@ export class TraderAccount {
   }
 
   #fee({ relayed = this.chain.phase === "trading" }: SubmitOptions = {}): bigint {
-    return relayed ? this.#relayFee : 0n;
+    return relayed ? this.relayFee : 0n;
   }
 
   #openTicket(ticketId: Hex): OwnTicket {

@@ -5,10 +5,13 @@ import type { Hex } from "../protocol/keys.ts";
 import {
   type Cancel,
   type Domain,
+  type Instructions,
   type Order,
+  orderHash,
   type Side,
   type SignedCancel,
   signCancel,
+  signInstructions,
   signOrder,
   type SignedWatch,
   signWatch,
@@ -29,6 +32,12 @@ export type OrderTerms = {
 
 /** What a replacement may change: an order keeps its side. */
 export type OrderChanges = Partial<Omit<OrderTerms, "side">>;
+
+/** What a trader tells the operator about an order besides what settles on chain. */
+export type InstructionTerms = Omit<Instructions, "orderHash">;
+
+/** Instructions with the signature of the order's session key. */
+export type SignedInstructions = { readonly instructions: Instructions; readonly instructionsSignature: Hex };
 
 /** An order was replaced 255 times. */
 export class TooManyRevisions extends HedgerowError {
@@ -69,6 +78,17 @@ export async function signReplacement(
   if (replaced.revision >= LAST_REVISION) throw new TooManyRevisions(replaced.clientId);
   const order: Order = { ...replaced, ...changes, revision: replaced.revision + 1 };
   return { order, signature: await signOrder(domain, order, sessionPrivateKey) };
+}
+
+/** Signs instructions for an order (spec ORD-14). */
+export async function signInstructionsOf(
+  domain: Domain,
+  order: Order,
+  terms: InstructionTerms,
+  sessionPrivateKey: Hex,
+): Promise<SignedInstructions> {
+  const instructions: Instructions = { ...terms, orderHash: orderHash(domain, order) };
+  return { instructions, instructionsSignature: await signInstructions(domain, instructions, sessionPrivateKey) };
 }
 
 /** Signs a cancel of an order with all its revisions. */

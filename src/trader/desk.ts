@@ -1,0 +1,391 @@
+import { randomBytes } from "node:crypto";
+import { toHex } from "viem";
+import type { ChainState } from "../chain/chainState.ts";
+import { approve, deposit, openSeat, type ProvenTransition, type Sender, senderOf } from "../chain/clearingHouse.ts";
+import { accountKeys, addressOf, type Hex } from "../protocol/keys.ts";
+import type { Prover } from "../prover/prover.ts";
+import { TraderAccount, WrongSeatStatus } from "./account.ts";
+import { accountNumberOf } from "./accountNumber.ts";
+import type { OwnTicket } from "./accountState.ts";
+import {
+  type CommandName,
+  type CommandParams,
+  type CommandResult,
+  COMMANDS,
+  type RunOptions,
+  type TraderService,
+} from "./commands.ts";
+import type { Connections } from "./connections.ts";
+import { Ordering } from "./desk/ordering.ts";
+import { NoteTurns, type SpendOptions } from "./desk/noteTurns.ts";
+import { pauseFor, reach, type ReachOptions } from "./desk/reach.ts";
+import { fillFromFaucet } from "./faucet.ts";
+import type { Network } from "./home.ts";
+import { balanceOf, ticketsOf } from "./reports/balance.ts";
+import type { AccountReader } from "./reports/reader.ts";
+import type { Wallet } from "./store.ts";
+import type { CaughtUpView, TransitionView } from "./views.ts";
+
+/** What a desk is made of. */
+export type DeskParts = {
+  readonly wallet: Wallet;
+  readonly network: Network;
+  readonly chain: ChainState;
+  readonly prover: Pick<Prover, "prove">;
+  readonly connections: Connections;
+  /** Which of the wallet's accounts at this house (spec ACC-16): the first whose seat is not closed, if left out. */
+  readonly place?: bigint;
+  /** Sends what the funding address pays for; made from the wallet and the network if left out. */
+  readonly sender?: Sender;
+  /** Runs before anything is sent through the exchange. */
+  readonly beforeSending?: (options: ReachOptions) => Promise<void>;
+};
+
+type Runner<N extends CommandName> = (params: CommandParams<N>, options: RunOptions) => Promise<CommandResult<N>>;
+
+/** How often a ticket is looked at again while its last fills settle, and for how long. Milliseconds. */
+const LOOK_MS = 300;
+const SETTLING_MS = 60_000;
+
+/**
+ * A trader's open wallet at one clearing house and its exchange: everything in COMMANDS. Whatever it sends is written
+ * down first; whatever it is asked at the same time runs side by side, except that the note is spent in turns.
+ */
+export class TraderDesk implements TraderService {
+  readonly account: TraderAccount;
+  readonly chain: ChainState;
+  readonly connections: Connections;
+  readonly network: Network;
+  readonly accountNumber: bigint;
+  readonly #wallet: Wallet;
+  readonly #sender: () => Sender;
+  readonly #turns: NoteTurns;
+  readonly #ordering: Ordering;
+  readonly #beforeSending: DeskParts["beforeSending"];
+
+  private constructor(parts: DeskParts, account: TraderAccount, accountNumber: bigint) {
+    const { wallet, network, chain, connections } = parts;
+    this.account = account;
+    this.chain = chain;
+    this.connections = connections;
+    this.network = network;
+    this.accountNumber = accountNumber;
+    this.#wallet = wallet;
+    this.#beforeSending = parts.beforeSending;
+    let sender = parts.sender;
+    this.#sender = () => (sender ??= senderOf(network.chain, chain.chain.chainId, wallet.fundingKey()));
+    this.#turns = new NoteTurns({ account, connections, outbox: wallet.outbox(chain.chain, accountNumber) });
+    this.#ordering = new Ordering({
+      account,
+      connections,
+      turns: this.#turns,
+      orders: wallet.orders(chain.chain, accountNumber),
+      receipts: wallet.receipts(chain.chain),
+    });
+  }
+
+  /** Opens the account as the chain shows it. Throws ChainUnavailable, NoteNotRecognised, WalletDamaged. */
+  static async open(parts: DeskParts): Promise<TraderDesk> {
+    const { wallet, chain, prover } = parts;
+    await chain.sync();
+    for (let place = parts.place ?? 0n; ; place++) {
+      const number = accountNumberOf(chain.chain.domain, place);
+      const account = await TraderAccount.open({
+        keys: accountKeys(wallet.phrase, number),
+        chain,
+        prover,
+        journal: wallet.journal(chain.chain, number),
+      });
+      if (parts.place !== undefined || account.status.status !== "closed")
+        return new TraderDesk(parts, account, number);
+    }
+  }
+
+  /** What reports are made from. */
+  get reader(): AccountReader {
+    const { keys, state, relayFee } = this.account;
+    return { keys, chain: this.chain, state, accountNumber: this.accountNumber, relayFee };
+  }
+
+  /** Runs a command. Throws a ZodError for params that have not its form, and what the command throws. */
+  run<N extends CommandName>(name: N, params: CommandParams<N>, options: RunOptions = {}): Promise<CommandResult<N>> {
+    const runner: Runner<N> = this.#runners[name];
+    COMMANDS[name].params.parse(params);
+    return runner(params, options);
+  }
+
+  /** Lets go of the connections and the wallet. What is under way is written down. */
+  close(): Promise<void> {
+    this.connections.close();
+    this.#wallet.close();
+    return Promise.resolve();
+  }
+
+  readonly #runners: { readonly [N in CommandName]: Runner<N> } = {
+    catchUp: (_, options) => this.#catchUp(options),
+    balance: async () => {
+      await this.account.sync();
+      return balanceOf(this.reader, this.network);
+    },
+    tickets: async () => {
+      await this.account.sync();
+      return [...ticketsOf(this.reader)];
+    },
+    history: async (range) => {
+      const { historyOf } = await import("./reports/history.ts");
+      await this.account.sync();
+      return [...historyOf(this.reader, range)];
+    },
+    statement: async (range) => {
+      const { statementOf } = await import("./reports/statement.ts");
+      await this.account.sync();
+      return statementOf(this.reader, this.network, range);
+    },
+    privacy: async () => {
+      const { privacyOf } = await import("./reports/privacy.ts");
+      await this.account.sync();
+      return privacyOf(this.reader, this.network, { isNoteExposed: this.#turns.isNoteExposed });
+    },
+    deposit: (params, options) => this.#deposit(params, options),
+    fund: ({ credits, wait, direct }, options) => this.#fund(credits, { ...options, wait }, direct),
+    withdraw: async ({ amount, to, wait, direct }, options) =>
+      this.#relay(direct, { ...options, wait }, "withdrawing", (relayed) =>
+        this.account.withdraw(to, BigInt(amount), { relayed }),
+      ),
+    place: async ({ orders, tickets }, options) => [
+      ...(await this.#ordering.place(orders, tickets, this.#spendOptions(options))),
+    ],
+    orders: async ({ all = false }, options) => {
+      await this.account.sync();
+      return [...(await this.#ordering.list(all, options))];
+    },
+    cancel: async ({ order }, options) => {
+      await this.account.sync();
+      return this.#ordering.cancel(order, options);
+    },
+    cancelAll: async (_, options) => {
+      await this.account.sync();
+      return [...(await this.#ordering.cancelAll(options))];
+    },
+    replace: async ({ order, change }, options) => {
+      await this.account.sync();
+      return this.#ordering.replace(order, change, options);
+    },
+    openTickets: async ({ slot, count, cash, wait }, options) => {
+      const spec = { cash: BigInt(cash), position: 0n };
+      const { view, tickets } = await this.#turns.spend(
+        () => {
+          options.onProgress?.({ stage: "proving", text: `proving that the account can pay for ${count} tickets` });
+          return this.account.openTickets(
+            slot,
+            Array.from({ length: count }, () => spec),
+            { relayed: true },
+          );
+        },
+        { ...this.#spendOptions(options), wait },
+      );
+      return { transition: view, tickets: tickets.map(({ ticketId }) => ticketId) };
+    },
+    closeTickets: ({ tickets, wait, direct }, options) => this.#closeTickets(tickets, { ...options, wait }, direct),
+    renew: ({ wait, direct }, options) =>
+      this.#relay(direct, { ...options, wait }, "proving that the account can pay tomorrow", (relayed) =>
+        this.account.renew({ relayed }),
+      ),
+    freshen: (_, options) => this.#freshen(options),
+    seat: (params, options) => this.#seat(params, options),
+  };
+
+  // ---------------------------------------------------------------- money
+
+  async #deposit(
+    { amount, faucet = false, hold = false, wait }: CommandParams<"deposit">,
+    options: RunOptions,
+  ): Promise<CommandResult<"deposit">> {
+    await this.account.sync();
+    const { status } = this.account.status;
+    if (status !== "none" && status !== "active") throw new WrongSeatStatus("fund", "active", status);
+    const { chain } = this.chain;
+    const sender = this.#sender();
+    const { seatBond } = await chain.house.read.clearingTerms();
+    const bond = status === "none" ? seatBond : 0n;
+    const needed = BigInt(amount) + bond;
+    if (faucet) {
+      options.onProgress?.({ stage: "sending", text: "drawing from the faucet" });
+      await fillFromFaucet(this.network, sender.address, needed);
+    }
+    const sending = options.signal === undefined ? {} : { signal: options.signal };
+    options.onProgress?.({ stage: "sending", text: "allowing the clearing house to take the deposit" });
+    await approve(chain, sender, needed, sending);
+    if (status === "none") {
+      options.onProgress?.({ stage: "sending", text: "opening the seat" });
+      await openSeat(chain, sender, this.account.keys.ownerKey, sending);
+    }
+    options.onProgress?.({ stage: "sending", text: "depositing" });
+    const creditId = await deposit(chain, sender, BigInt(amount), this.account.newCreditKey(), sending);
+    if (hold) return { creditId: creditId.toString(), funding: null };
+    await this.account.sync();
+    const [funding = null] = await this.#fund([creditId.toString()], { ...options, wait }, false);
+    return { creditId: creditId.toString(), funding };
+  }
+
+  /** Takes credits into the account, one proof each. */
+  async #fund(
+    credits: readonly string[] | undefined,
+    options: SpendOptions,
+    direct: boolean | undefined,
+  ): Promise<TransitionView[]> {
+    await this.account.sync();
+    const ids = credits?.map(BigInt) ?? this.account.state.credits.map(({ creditId }) => creditId);
+    const views: TransitionView[] = [];
+    for (const id of ids) {
+      views.push(
+        await this.#relay(direct, options, "taking the deposit into the account", (relayed) =>
+          this.account.fund(id, { relayed }),
+        ),
+      );
+    }
+    return views;
+  }
+
+  // ---------------------------------------------------------------- tickets
+
+  async #closeTickets(
+    names: readonly string[] | undefined,
+    options: SpendOptions,
+    direct: boolean | undefined,
+  ): Promise<TransitionView[]> {
+    await this.#turns.settle(options);
+    await this.account.sync();
+    const { tickets } = this.account.state;
+    const isIdle = ({ ticketId }: OwnTicket): boolean => !this.#ordering.hasLiveOrders(ticketId);
+    if (names === undefined && this.chain.phase === "trading") await this.#ordering.refresh(options);
+    // In the settlement window nothing rests any more.
+    const chosen =
+      names?.map((name) => this.#ordering.ticketNamed(name)) ??
+      (this.chain.phase === "trading" ? tickets.filter(isIdle) : tickets);
+    const views: TransitionView[] = [];
+    for (const ticket of chosen) {
+      options.onProgress?.({
+        stage: "waiting",
+        text: `bringing back ticket ${ticket.ticketId.slice(2, 10)}`,
+        done: views.length,
+        total: chosen.length,
+      });
+      views.push(await this.#closeTicket(ticket, options, direct));
+    }
+    return views;
+  }
+
+  async #closeTicket(
+    { ticketId, epoch }: OwnTicket,
+    options: SpendOptions,
+    direct: boolean | undefined,
+  ): Promise<TransitionView> {
+    const leftOver = epoch < this.chain.epoch;
+    if (!leftOver && direct !== true) await this.#untilSettled(ticketId, options);
+    return this.#relay(direct, options, "bringing the ticket back", (relayed) =>
+      leftOver ? this.account.claimTicket(ticketId, { relayed }) : this.account.closeTicket(ticketId, { relayed }),
+    );
+  }
+
+  /** Waits until the chain shows what the exchange has executed on a ticket: its closing must name all of it. */
+  async #untilSettled(ticketId: Hex, options: ReachOptions): Promise<void> {
+    const client = this.connections.ofTicket(ticketId);
+    const start = performance.now();
+    for (;;) {
+      const { cash, position } = await reach(() => client.fetchTicket(ticketId), options);
+      await this.account.sync();
+      const shown = this.account.state.tickets.find((ticket) => ticket.ticketId === ticketId);
+      if (shown?.cash === cash && shown.position === position) return;
+      // Whatever the exchange says, the chain decides: the closing is tried all the same.
+      if (performance.now() - start > SETTLING_MS) return;
+      options.onProgress?.({ stage: "waiting", text: "waiting until the last fills are settled on chain" });
+      await pauseFor(LOOK_MS, options.signal);
+    }
+  }
+
+  // ---------------------------------------------------------------- the seat
+
+  async #seat(params: CommandParams<"seat">, options: RunOptions): Promise<TransitionView> {
+    await this.account.sync();
+    const { account } = this;
+    switch (params.action) {
+      case "sleep":
+        return this.#relay(false, options, "proving that the account is flat", (relayed) => account.sleep({ relayed }));
+      case "wake":
+        return this.#relay(true, options, "waking the seat", () => account.wake());
+      case "rejoin":
+        await this.#payBond(options);
+        return this.#relay(true, options, "rejoining", () => account.rejoin());
+      case "exit":
+        return this.#relay(true, options, "leaving", () => account.exit(params.to));
+      case "closeSeat": {
+        const asleep = account.status.status === "asleep";
+        return this.#relay(asleep, options, "closing the seat", (relayed) => account.closeSeat(params.to, { relayed }));
+      }
+    }
+  }
+
+  /** A rejoining seat pays its bond anew unless it was flat in time: what is not needed is not taken. */
+  async #payBond(options: RunOptions): Promise<void> {
+    const { chain } = this.chain;
+    const { seatBond, lateFee } = await chain.house.read.clearingTerms();
+    const most = seatBond > lateFee ? seatBond : lateFee;
+    await approve(chain, this.#sender(), most, options.signal === undefined ? {} : { signal: options.signal });
+  }
+
+  /** See `freshen` in COMMANDS: a ticket without anything in it in Trading, the smallest withdrawal in the window. */
+  async #freshen(options: RunOptions): Promise<TransitionView | null> {
+    await this.#turns.settle(options);
+    await this.account.sync();
+    if (!this.#turns.isNoteExposed) return null;
+    if (this.chain.phase === "trading") {
+      const slot = this.chain.markets(this.chain.epoch).findIndex(({ listed, closingOnly }) => listed && !closingOnly);
+      const { view } = await this.#turns.spend(
+        () => this.account.openTickets(Math.max(slot, 0), [{ cash: 0n, position: 0n }], { relayed: true }),
+        options,
+      );
+      return view;
+    }
+    // To an address that nobody knows: one of the smallest units is the price.
+    const nowhere = addressOf(toHex(randomBytes(32)));
+    return this.#relay(false, options, "spending the note without the seat", (relayed) =>
+      this.account.withdraw(nowhere, 1n, { relayed }),
+    );
+  }
+
+  // ---------------------------------------------------------------- sending
+
+  async #catchUp(options: RunOptions): Promise<CaughtUpView> {
+    const { resent, abandoned } = await this.#turns.settle(options);
+    await this.account.sync();
+    const orders = this.chain.phase === "trading" ? await this.#ordering.resend(options) : { resent: 0, abandoned: [] };
+    return {
+      resent,
+      abandoned: abandoned.length + orders.abandoned.length,
+      ordersResent: orders.resent,
+      notes: [...abandoned, ...orders.abandoned],
+    };
+  }
+
+  /** Spends the note by one transition, through the exchange or directly. */
+  async #relay(
+    direct: boolean | undefined,
+    options: SpendOptions,
+    what: string,
+    make: (relayed: boolean) => Promise<ProvenTransition>,
+  ): Promise<TransitionView> {
+    const { view } = await this.#turns.spend(
+      async () => {
+        options.onProgress?.({ stage: "proving", text: what });
+        return { transition: await make(direct !== true) };
+      },
+      direct === true ? { ...options, directBy: this.#sender() } : this.#spendOptions(options),
+    );
+    return view;
+  }
+
+  #spendOptions(options: SpendOptions): SpendOptions {
+    return this.#beforeSending === undefined ? options : { ...options, beforeSending: this.#beforeSending };
+  }
+}

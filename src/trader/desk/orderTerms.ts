@@ -1,0 +1,100 @@
+import { displayFault, termsFault, toTicks } from "../../market/terms.ts";
+import { type EpochMarket, priceLimits } from "../../protocol/epoch.ts";
+import { HedgerowError } from "../../protocol/errors.ts";
+import type { OrderRequest } from "../commands.ts";
+import type { InstructionTerms, OrderTerms } from "../orders.ts";
+
+/** Orders are taken while the day trades. */
+export class NotTrading extends HedgerowError {
+  constructor(epoch: number) {
+    super(
+      "NotTrading",
+      `epoch ${epoch} is in its settlement window: orders are taken again when the next day opens; until then close ` +
+        `tickets and renew the seat`,
+      { epoch },
+    );
+  }
+}
+
+/** A market order found nobody on the other side whose price could bound it. */
+export class NoOppositeSide extends HedgerowError {
+  constructor(slot: number, side: string) {
+    super(
+      "NoOppositeSide",
+      `nobody is on the other side of a market ${side} in slot ${slot}, so there is no price to stay near: give a ` +
+        `limit price, or leave the slippage out`,
+      { slot, side },
+    );
+  }
+}
+
+/** What bounds a market order, read from the book: the best price of the other side, if there is one. */
+export type BestPrice = (slot: number, side: OrderRequest["side"]) => Promise<bigint | undefined>;
+
+/** An order worked out: what is signed for the chain, and what is told to the operator besides. */
+export type WorkedOutOrder = { readonly terms: OrderTerms; readonly instructions: InstructionTerms | undefined };
+
+/**
+ * Works an order out and checks all that can be known before a ticket is opened for it. A market order becomes an
+ * immediate one at the worst price that it may have. Throws MatchingError for what the market would refuse, and
+ * NoOppositeSide.
+ */
+export async function workOut(
+  request: OrderRequest,
+  market: EpochMarket,
+  closingTime: bigint,
+  bestPrice: BestPrice,
+): Promise<WorkedOutOrder> {
+  const { side, quantity, postOnly = false } = request;
+  const isMarket = request.limitPrice === undefined;
+  const limitPrice =
+    request.limitPrice === undefined ? await worstPrice(request, market, bestPrice) : BigInt(request.limitPrice);
+  const stopPrice = request.stopPrice === undefined ? undefined : BigInt(request.stopPrice);
+  const { displayQuantity } = request;
+  for (const price of stopPrice === undefined ? [limitPrice] : [limitPrice, stopPrice]) {
+    assertGoodPrice(market, price, quantity);
+  }
+  const hidden = displayQuantity === undefined ? undefined : displayFault(displayQuantity, quantity);
+  if (hidden !== undefined) throw hidden;
+  return {
+    terms: {
+      side,
+      limitPrice,
+      quantity,
+      expiry: request.expiry === undefined ? closingTime : BigInt(request.expiry),
+      timeInForce: request.timeInForce ?? (isMarket ? "IOC" : "GTC"),
+      postOnly,
+    },
+    instructions: instructionsOf(request, stopPrice),
+  };
+}
+
+function instructionsOf(request: OrderRequest, stopPrice: bigint | undefined): InstructionTerms | undefined {
+  const { displayQuantity = 0, selfTrade = "cancel-incoming", reduceOnly = false } = request;
+  const isPlain = stopPrice === undefined && displayQuantity === 0 && request.selfTrade === undefined && !reduceOnly;
+  return isPlain ? undefined : { stopPrice, displayQuantity, selfTrade, reduceOnly };
+}
+
+async function worstPrice(request: OrderRequest, market: EpochMarket, bestPrice: BestPrice): Promise<bigint> {
+  const { side, slot, slippage } = request;
+  const { down, up } = priceLimits(market);
+  if (slippage === undefined) return side === "buy" ? up : down;
+  const best = await bestPrice(slot, side === "buy" ? "sell" : "buy");
+  if (best === undefined) throw new NoOppositeSide(slot, side);
+  // Toward the best price to a whole tick: never beyond what was allowed.
+  const room = BigInt(slippage) - (BigInt(slippage) % market.tick);
+  const price = side === "buy" ? best + room : best - room;
+  return price > up ? up : price < down ? down : price;
+}
+
+function assertGoodPrice(market: EpochMarket, price: bigint, quantity: number): void {
+  const { down, up } = priceLimits(market);
+  const { tick } = market;
+  const terms = {
+    priceLimitDownTicks: toTicks(down, tick),
+    priceLimitUpTicks: toTicks(up, tick),
+    maxRevision: Number.MAX_SAFE_INTEGER,
+  };
+  const fault = termsFault(terms, { priceTicks: toTicks(price, tick), quantity });
+  if (fault !== undefined) throw fault;
+}

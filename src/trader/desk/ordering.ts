@@ -1,0 +1,554 @@
+import { type ExchangeClient, ExchangeRefused } from "../../api/client.ts";
+import type { OrderAnswer, OrderEntry, OrderReport } from "../../exchange/service.ts";
+import { HedgerowError } from "../../protocol/errors.ts";
+import type { Hex } from "../../protocol/keys.ts";
+import { orderHash, type SignedWatch } from "../../protocol/order.ts";
+import { MOST_TICKETS } from "../../protocol/ticket.ts";
+import type { TicketSpec, TraderAccount } from "../account.ts";
+import type { OwnTicket } from "../accountState.ts";
+import type { OrderChange, OrderRequest, TicketChoice } from "../commands.ts";
+import type { Connections } from "../connections.ts";
+import type { OrderStore, StoredOrder } from "../orderStore.ts";
+import type { ReceiptStore } from "../receiptStore.ts";
+import type { OrderView, PlacedView } from "../views.ts";
+import { cashForAll, carriedFor, dealt, roundedUp } from "./funding.ts";
+import type { NoteTurns, SpendOptions } from "./noteTurns.ts";
+import { NotTrading, type WorkedOutOrder, workOut } from "./orderTerms.ts";
+import { failureOf, orderViewOf, refOf } from "./orderViews.ts";
+import { Interrupted, passes, reach, type ReachOptions } from "./reach.ts";
+
+/** No order, or no ticket, of this wallet has a name that begins so, or several have. */
+export class NameNotFound extends HedgerowError {
+  constructor(what: "order" | "ticket", name: string, found: number) {
+    super(
+      "NameNotFound",
+      found === 0
+        ? `no ${what} of this wallet is called ${name}: look at the list`
+        : `${found} ${what}s of this wallet begin with ${name}: give more of its name`,
+      { what, name, found },
+    );
+  }
+}
+
+/** An order may only reduce, and the account has nothing that it could reduce. */
+export class NothingToReduce extends HedgerowError {
+  constructor(slot: number, side: string, position: bigint) {
+    super(
+      "NothingToReduce",
+      `the account's position in slot ${slot} is ${position}, which a reduce-only ${side} cannot bring nearer to zero: ` +
+        `bring the ticket that holds it back first, or leave reduce-only out`,
+      { slot, side, position },
+    );
+  }
+}
+
+/** An answer of the exchange is about something else than was asked, or comes without a receipt. Nothing rests on it. */
+export class AnswerRefused extends HedgerowError {
+  constructor(name: string, reason: string) {
+    super(
+      "AnswerRefused",
+      `the exchange's answer about order ${name} is not believed: ${reason}; the order is written down, and ` +
+        `hedgerow orders asks again`,
+      { name, reason },
+    );
+  }
+}
+
+/** How long a permission to see a ticket's orders is good for, seconds. */
+const WATCH_SECONDS = 86_400n;
+
+type Parts = {
+  readonly account: TraderAccount;
+  readonly connections: Connections;
+  readonly turns: NoteTurns;
+  readonly orders: OrderStore;
+  readonly receipts: ReceiptStore;
+};
+
+type Wanted = { readonly request: OrderRequest; readonly order: WorkedOutOrder };
+
+/** The orders of one account: their tickets, their sending, what becomes of them. */
+export class Ordering {
+  readonly #account: TraderAccount;
+  readonly #connections: Connections;
+  readonly #turns: NoteTurns;
+  readonly #orders: OrderStore;
+  readonly #receipts: ReceiptStore;
+  /** Ready tickets that an order is just being put on. */
+  readonly #taken = new Set<Hex>();
+
+  constructor({ account, connections, turns, orders, receipts }: Parts) {
+    this.#account = account;
+    this.#connections = connections;
+    this.#turns = turns;
+    this.#orders = orders;
+    this.#receipts = receipts;
+  }
+
+  /**
+   * Places orders on the tickets of their choice. What is refused is told in its place; the others go on. Throws
+   * NotTrading, ChainUnavailable, NameNotFound, Interrupted.
+   */
+  async place(
+    requests: readonly OrderRequest[],
+    choice: TicketChoice = "fresh",
+    options: SpendOptions = {},
+  ): Promise<readonly PlacedView[]> {
+    await this.#account.sync();
+    const { epoch, phase } = this.#account.chain;
+    if (phase !== "trading") throw new NotTrading(epoch);
+    const closingTime = await this.#closingTime();
+    const wanted = await Promise.all(requests.map((request) => tried(() => this.#workedOut(request, closingTime))));
+    if (typeof choice === "object") {
+      const { ticketId } = this.ticketNamed(choice.ticket);
+      return Promise.all(wanted.map((order) => placed(order, (each) => this.#send(ticketId, each, options))));
+    }
+    return choice === "fresh" ? this.#onFresh(wanted, options) : this.#onLinked(wanted, options);
+  }
+
+  /** The ticket of the present epoch whose id begins with a name. Throws NameNotFound. */
+  ticketNamed(name: string): OwnTicket {
+    return named("ticket", name, this.#account.knownTickets, ({ ticketId }) => ticketId.slice(2));
+  }
+
+  /** Orders of the present day, the exchange's newest word about each; `all`: also those of earlier days. */
+  async list(all: boolean, options: ReachOptions = {}): Promise<readonly OrderView[]> {
+    await this.refresh(options);
+    const live = ({ status }: OrderView): boolean => ["unsent", "waiting", "open"].includes(status);
+    const views = this.#orders.list().map((stored) => this.#viewOf(stored));
+    return all ? views : views.filter(live);
+  }
+
+  /** Asks the exchange for the orders of all tickets of the present epoch, and for what became of those that lived. */
+  async refresh(options: ReachOptions = {}): Promise<void> {
+    const { chain } = this.#account;
+    const tickets = this.#account.knownTickets.filter(({ epoch }) => epoch === chain.epoch);
+    if (tickets.length === 0) return;
+    const validUntil = (await this.#time()) + WATCH_SECONDS;
+    await Promise.all(tickets.map((ticket) => this.#refreshTicket(ticket, validUntil, options)));
+  }
+
+  /** Whether an order rests or waits on a ticket, by the exchange's newest word. */
+  hasLiveOrders(ticketId: Hex): boolean {
+    return this.#orders
+      .list({ ticketId })
+      .some((stored) => ["waiting", "open", "unsent"].includes(this.#viewOf(stored).status));
+  }
+
+  /** Takes an order out of the book. Throws NameNotFound, ExchangeRefused, ExchangeUnreachable. */
+  async cancel(name: string, options: ReachOptions = {}): Promise<PlacedView> {
+    return this.#cancelStored(await this.#find(name, options), options);
+  }
+
+  /** Takes all live orders out of the book. */
+  async cancelAll(options: ReachOptions = {}): Promise<readonly PlacedView[]> {
+    await this.refresh(options);
+    const live = this.#orders.list().filter((stored) => ["waiting", "open"].includes(this.#viewOf(stored).status));
+    return Promise.all(
+      live.map((stored) => placed({ ok: true, value: stored }, (each) => this.#cancelStored(each, options))),
+    );
+  }
+
+  /** Puts a new revision of an order in force. Throws as cancel does, and TooManyRevisions. */
+  async replace(name: string, change: OrderChange, options: ReachOptions = {}): Promise<PlacedView> {
+    const stored = await this.#find(name, options);
+    const { order, ...rest } = stored.entry;
+    const revised = await this.#account.replaceOrder(
+      { order, signature: rest.signature },
+      {
+        ...(change.limitPrice !== undefined && { limitPrice: BigInt(change.limitPrice) }),
+        ...(change.quantity !== undefined && { quantity: change.quantity }),
+        ...(change.expiry !== undefined && { expiry: BigInt(change.expiry) }),
+      },
+    );
+    this.#orders.record({ entry: { ...rest, ...revised }, request: stored.request, recordedAt: now() });
+    const client = this.#connections.ofTicket(order.ticketId);
+    try {
+      const answer = await reach(() => client.editOrder(revised), options);
+      return this.#keep({ ...rest, ...revised }, answer);
+    } catch (error) {
+      // Sent twice, the second time is refused: then the first one is in force.
+      const report =
+        error instanceof ExchangeRefused ? await this.#ask(order.ticketId, order.clientId, options) : undefined;
+      if (report !== undefined && report.orderHash === this.#hash({ ...rest, ...revised })) {
+        this.#orders.report(report);
+        return this.#placedView(order.ticketId, order.clientId, 0);
+      }
+      // The old one stays in force.
+      if (error instanceof ExchangeRefused) {
+        this.#orders.record({ entry: stored.entry, request: stored.request, recordedAt: now() });
+      }
+      throw error;
+    }
+  }
+
+  /** Sends again what was written down and never answered, the very same. Returns how many, and what is given up. */
+  async resend(
+    options: ReachOptions = {},
+  ): Promise<{ readonly resent: number; readonly abandoned: readonly string[] }> {
+    const unsent = this.#orders.list().filter(({ report, refusal }) => report === undefined && refusal === undefined);
+    const known = new Map(this.#account.knownTickets.map((ticket) => [ticket.ticketId, ticket]));
+    const abandoned: string[] = [];
+    let resent = 0;
+    for (const { entry } of unsent) {
+      const { ticketId, clientId } = entry.order;
+      const ticket = known.get(ticketId);
+      if (ticket === undefined || ticket.epoch < this.#account.chain.epoch) {
+        this.#orders.refuse(ticketId, clientId, "its ticket was never opened, or its day is over");
+        abandoned.push(`order ${refOf(clientId)}`);
+        continue;
+      }
+      resent += 1;
+      try {
+        await this.#sendEntry(entry, options);
+      } catch (error) {
+        if (!(error instanceof ExchangeRefused)) throw error;
+        abandoned.push(`order ${refOf(clientId)}: ${error.message}`);
+      }
+    }
+    return { resent, abandoned };
+  }
+
+  // ---------------------------------------------------------------- tickets for orders
+
+  async #onFresh(wanted: readonly Tried<Wanted>[], options: SpendOptions): Promise<readonly PlacedView[]> {
+    // All at once: ready tickets serve at once, and the note's turns put the proofs one behind the other.
+    return Promise.all(
+      wanted.map((order) =>
+        placed(order, async (each) => {
+          const ready = this.#takeReady(each);
+          try {
+            const ticketId = ready ?? (await this.#open([[each]], options))[0];
+            if (ticketId === undefined) throw new NameNotFound("ticket", "new", 0);
+            return await this.#send(ticketId, each, options);
+          } finally {
+            if (ready !== undefined) this.#taken.delete(ready);
+          }
+        }),
+      ),
+    );
+  }
+
+  /** Up to eight tickets come from one proof; where there are more orders, they share tickets. */
+  async #onLinked(wanted: readonly Tried<Wanted>[], options: SpendOptions): Promise<readonly PlacedView[]> {
+    const ticketOf = new Map<Wanted, Promise<Hex>>();
+    for (const piles of linkedGroups(wanted.flatMap((each) => (each.ok ? [each.value] : [])))) {
+      const opened = this.#open(piles, options);
+      piles.forEach((pile, i) => {
+        const ticket = opened.then((ids) => ids[i] ?? "0x");
+        // Whoever sends an order on it meets the error.
+        ticket.catch(() => undefined);
+        for (const each of pile) ticketOf.set(each, ticket);
+      });
+    }
+    return Promise.all(
+      wanted.map((order) =>
+        placed(order, async (each) => this.#send((await ticketOf.get(each)) ?? "0x", each, options)),
+      ),
+    );
+  }
+
+  /** Opens a ticket for each pile of orders, all of one slot, with one proof. */
+  async #open(piles: readonly (readonly Wanted[])[], options: SpendOptions): Promise<readonly Hex[]> {
+    const slot = piles[0]?.[0]?.request.slot ?? 0;
+    const { tickets } = await this.#turns.spend(
+      () => {
+        options.onProgress?.({
+          stage: "proving",
+          text: `proving that the account can pay for ${ticketWord(piles.length)}`,
+        });
+        return this.#account.openTickets(slot, this.#specsFor(slot, piles), { relayed: true });
+      },
+      { ...options, wait: false },
+    );
+    return tickets.map(({ ticketId }) => ticketId);
+  }
+
+  /** What the tickets are opened with, by the newest note: worked out inside the note's turn. */
+  #specsFor(slot: number, piles: readonly (readonly Wanted[])[]): readonly TicketSpec[] {
+    const market = this.#account.market(slot);
+    let position = this.#account.account.positions[slot] ?? 0n;
+    let free = this.#account.freeCash;
+    return piles.map((pile) => {
+      const [first] = pile;
+      if (first?.request.reduceOnly === true) {
+        const carried = carriedFor(first.order, position);
+        if (carried === 0n) throw new NothingToReduce(slot, first.request.side, position);
+        position -= carried;
+        return this.#account.reducingTicket(slot, carried);
+      }
+      const needed = cashForAll(
+        market,
+        pile.map(({ order }) => order),
+      );
+      const cash = roundedUp(needed, free / BigInt(piles.length));
+      free -= cash;
+      return { cash, position: 0n };
+    });
+  }
+
+  /** An open ticket that nothing was ever done with and that is large enough; the smallest such. */
+  #takeReady({ request, order }: Wanted): Hex | undefined {
+    if (request.reduceOnly === true) return undefined;
+    const { chain, state } = this.#account;
+    const needed = cashForAll(this.#account.market(request.slot), [order]);
+    const untouched = ({ ticketId, epoch, slot, reduceOnly, cash, position }: OwnTicket): boolean => {
+      if (epoch !== chain.epoch || slot !== request.slot || reduceOnly || position !== 0n || cash < needed)
+        return false;
+      const opened = chain.tickets.get(ticketId);
+      return opened?.cash === cash && !this.#taken.has(ticketId) && this.#orders.list({ ticketId }).length === 0;
+    };
+    const [ready] = state.tickets.filter(untouched).toSorted((a, b) => (a.cash < b.cash ? -1 : 1));
+    if (ready !== undefined) this.#taken.add(ready.ticketId);
+    return ready?.ticketId;
+  }
+
+  // ---------------------------------------------------------------- sending
+
+  /** Signs, writes down and sends one order. */
+  async #send(ticketId: Hex, { request, order }: Wanted, options: SpendOptions): Promise<PlacedView> {
+    const signed = await this.#account.signOrder(ticketId, order.terms);
+    const { instructions } = order;
+    const entry: OrderEntry = {
+      ...signed,
+      ...(instructions !== undefined && (await this.#account.signInstructions(signed, instructions))),
+    };
+    this.#orders.record({ entry, request, recordedAt: now() });
+    try {
+      await options.beforeSending?.(options);
+      return await this.#sendEntry(entry, options);
+    } catch (error) {
+      if (!(error instanceof HedgerowError) || error instanceof Interrupted) throw error;
+      const { clientId } = entry.order;
+      return { ...this.#placedView(ticketId, clientId, 0), refusal: failureOf(error) };
+    }
+  }
+
+  async #sendEntry(entry: OrderEntry, options: ReachOptions): Promise<PlacedView> {
+    const { ticketId, clientId } = entry.order;
+    const client = this.#connections.ofTicket(ticketId);
+    options.onProgress?.({ stage: "sending", text: `sending order ${refOf(clientId)}` });
+    try {
+      return this.#keep(entry, await reach(() => this.#create(client, entry, options), options));
+    } catch (error) {
+      if (error instanceof ExchangeRefused && !passes(error)) this.#orders.refuse(ticketId, clientId, error.message);
+      throw error;
+    }
+  }
+
+  async #create(client: ExchangeClient, entry: OrderEntry, options: ReachOptions): Promise<OrderAnswer> {
+    try {
+      return await client.createOrder(entry);
+    } catch (error) {
+      if (!(error instanceof ExchangeRefused) || error.code !== "UnknownTicket") throw error;
+      // The exchange has lost the opening, or has not seen it: it is sent again first.
+      await this.#turns.settle(options);
+      return client.createOrder(entry);
+    }
+  }
+
+  async #cancelStored(stored: StoredOrder, options: ReachOptions): Promise<PlacedView> {
+    const { order, signature } = stored.entry;
+    const { ticketId, clientId } = order;
+    const cancel = await this.#account.cancelOrder({ order, signature });
+    try {
+      const answer = await reach(() => this.#connections.ofTicket(ticketId).cancelOrder(cancel), options);
+      return this.#keep(stored.entry, answer);
+    } catch (error) {
+      if (!(error instanceof ExchangeRefused)) throw error;
+      // It may be gone already: by an earlier cancel whose answer was lost, or because it filled.
+      const report = await this.#ask(ticketId, clientId, options);
+      if (report === undefined || ["waiting", "open"].includes(report.status)) throw error;
+      this.#orders.report(report);
+      return report.status === "cancelled"
+        ? this.#placedView(ticketId, clientId, 0)
+        : { ...this.#placedView(ticketId, clientId, 0), refusal: failureOf(error) };
+    }
+  }
+
+  /** Believes an answer about an order, keeps its receipts. Throws AnswerRefused, ContradictingReceipts. */
+  #keep(entry: OrderEntry, { order, receipts }: OrderAnswer): PlacedView {
+    const { ticketId, clientId, quantity } = entry.order;
+    const name = refOf(clientId);
+    if (order.ticketId !== ticketId || order.clientId !== clientId)
+      throw new AnswerRefused(name, "it names another order");
+    if (order.side !== entry.order.side || order.filled > quantity || order.remaining > quantity) {
+      throw new AnswerRefused(name, "it tells of more than was ordered");
+    }
+    const own = receipts.filter(({ receipt }) => receipt.orderHash === order.orderHash);
+    if (own.length === 0) throw new AnswerRefused(name, "it carries no receipt for this order");
+    this.#receipts.append(own.map((signed) => ({ ticketId, clientId, signed })));
+    this.#orders.report(order);
+    return this.#placedView(ticketId, clientId, own.length);
+  }
+
+  // ---------------------------------------------------------------- asking
+
+  async #refreshTicket({ ticketId, slot }: OwnTicket, validUntil: bigint, options: ReachOptions): Promise<void> {
+    const client = this.#connections.ofTicket(ticketId);
+    const watch = await this.#account.signWatch(ticketId, validUntil);
+    let open: readonly OrderReport[];
+    try {
+      open = await reach(() => client.fetchOpenOrders(watch), options);
+    } catch (error) {
+      if (error instanceof ExchangeRefused && error.code === "UnknownTicket") return;
+      throw error;
+    }
+    for (const report of open) if (report.ticketId === ticketId) this.#learn(report, slot);
+    const isOpen = new Set(open.map(({ clientId }) => clientId));
+    for (const { entry, report } of this.#orders.list({ ticketId })) {
+      const { clientId } = entry.order;
+      const mayHaveEnded = report === undefined || report.status === "open" || report.status === "waiting";
+      if (isOpen.has(clientId) || !mayHaveEnded) continue;
+      const ended = await this.#fetch(client, watch, clientId, options);
+      if (ended !== undefined) this.#orders.report(ended);
+    }
+  }
+
+  /** An order that the wallet does not remember was placed before it was recovered, or on another machine. */
+  #learn(report: OrderReport, slot: number): void {
+    const { ticketId, clientId, side, limitPrice, quantity, timeInForce, revision } = report;
+    if (this.#orders.get(ticketId, clientId) === undefined) {
+      const order = {
+        ticketId,
+        clientId,
+        side,
+        limitPrice,
+        quantity,
+        timeInForce,
+        revision,
+        postOnly: false,
+        expiry: 0n,
+      };
+      const request: OrderRequest = { slot, side, quantity, limitPrice: limitPrice.toString(), timeInForce };
+      this.#orders.record({ entry: { order, signature: "0x" }, request, recordedAt: now() });
+    }
+    this.#orders.report(report);
+  }
+
+  /** What became of an order; undefined where the exchange does not know it. */
+  async #ask(ticketId: Hex, clientId: bigint, options: ReachOptions): Promise<OrderReport | undefined> {
+    const watch = await this.#account.signWatch(ticketId, (await this.#time()) + WATCH_SECONDS);
+    return this.#fetch(this.#connections.ofTicket(ticketId), watch, clientId, options);
+  }
+
+  async #fetch(
+    client: ExchangeClient,
+    watch: SignedWatch,
+    clientId: bigint,
+    options: ReachOptions,
+  ): Promise<OrderReport | undefined> {
+    try {
+      const report = await reach(() => client.fetchOrder(watch, clientId), options);
+      return report.ticketId === watch.watch.ticketId && report.clientId === clientId ? report : undefined;
+    } catch (error) {
+      if (error instanceof ExchangeRefused) return undefined;
+      throw error;
+    }
+  }
+
+  async #find(name: string, options: ReachOptions): Promise<StoredOrder> {
+    const nameOf = ({ entry }: StoredOrder): string => refOf(entry.order.clientId);
+    try {
+      return named("order", name, this.#orders.list(), nameOf);
+    } catch (error) {
+      if (!(error instanceof NameNotFound)) throw error;
+      await this.refresh(options);
+      return named("order", name, this.#orders.list(), nameOf);
+    }
+  }
+
+  async #workedOut(request: OrderRequest, closingTime: bigint): Promise<Wanted> {
+    const market = this.#account.market(request.slot);
+    const order = await workOut(request, market, closingTime, async (slot, side) => {
+      const { bids, asks } = await reach(() => this.#connections.common.fetchOrderBook(slot, 1));
+      return (side === "buy" ? bids : asks)[0]?.price;
+    });
+    return { request, order };
+  }
+
+  async #closingTime(): Promise<bigint> {
+    const { chain, epoch } = this.#account.chain;
+    return (await chain.house.read.epochOf([epoch])).closingTime;
+  }
+
+  /** The chain's time: a local chain's clock may be ahead of this machine's. */
+  async #time(): Promise<bigint> {
+    const { timestamp } = await this.#account.chain.chain.client.getBlock();
+    const own = BigInt(now());
+    return timestamp > own ? timestamp : own;
+  }
+
+  #hash({ order }: OrderEntry): Hex {
+    return orderHash(this.#account.chain.chain.domain, order);
+  }
+
+  #placedView(ticketId: Hex, clientId: bigint, receipts: number): PlacedView {
+    const stored = this.#orders.get(ticketId, clientId);
+    return { order: stored === undefined ? null : this.#viewOf(stored), receipts, refusal: null };
+  }
+
+  #viewOf(stored: StoredOrder): OrderView {
+    const { ticketId } = stored.entry.order;
+    const { chain, knownTickets } = this.#account;
+    const epoch =
+      knownTickets.find((ticket) => ticket.ticketId === ticketId)?.epoch ?? chain.tickets.get(ticketId)?.epoch ?? 0;
+    return orderViewOf(stored, chain, epoch);
+  }
+}
+
+// ------------------------------------------------------------------ small things
+
+/** Something that worked, or the error that says why not. */
+type Tried<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly error: HedgerowError };
+
+async function tried<T>(work: () => Promise<T>): Promise<Tried<T>> {
+  try {
+    return { ok: true, value: await work() };
+  } catch (error) {
+    if (!(error instanceof HedgerowError)) throw error;
+    return { ok: false, error };
+  }
+}
+
+/** Goes on with what worked; a refusal takes its place in the answer. */
+async function placed<T>(given: Tried<T>, go: (value: T) => Promise<PlacedView>): Promise<PlacedView> {
+  const gone = given.ok ? await tried(() => go(given.value)) : given;
+  if (gone.ok) return gone.value;
+  if (gone.error instanceof Interrupted) throw gone.error;
+  return { order: null, receipts: 0, refusal: failureOf(gone.error) };
+}
+
+/**
+ * Orders by the proof that opens their tickets, and by ticket. Orders that may only reduce have a ticket each, since
+ * each takes contracts with it.
+ */
+function linkedGroups(wanted: readonly Wanted[]): readonly (readonly (readonly Wanted[])[])[] {
+  const groups = Map.groupBy(
+    wanted,
+    ({ request }) => `${request.slot} ${request.reduceOnly === true ? request.side : ""}`,
+  );
+  return [...groups.values()].flatMap((group) => {
+    if (group[0]?.request.reduceOnly !== true) return [dealt(group, MOST_TICKETS)];
+    const proofs = Math.ceil(group.length / MOST_TICKETS);
+    return dealt(group, proofs).map((some) => some.map((one) => [one]));
+  });
+}
+
+/** The one thing whose name begins so. Throws NameNotFound. */
+function named<T>(what: "order" | "ticket", name: string, things: readonly T[], nameOf: (thing: T) => string): T {
+  const prefix = name.replace(/^0x/, "");
+  const found = things.filter((thing) => nameOf(thing).startsWith(prefix));
+  const [one] = found;
+  if (one === undefined || found.length > 1) throw new NameNotFound(what, name, found.length);
+  return one;
+}
+
+function ticketWord(count: number): string {
+  return count === 1 ? "a ticket" : `${count} tickets`;
+}
+
+/** Unix seconds of this machine. */
+function now(): number {
+  return Math.floor(Date.now() / 1000);
+}
