@@ -22,9 +22,9 @@ import { HedgerowError } from "../protocol/errors.ts";
  */
 
 /** A file or directory that must be its owner's alone belongs to somebody else, or is a link to another place. */
-export class NotPrivate extends HedgerowError {
+export class WalletNotPrivate extends HedgerowError {
   constructor(file: string, reason: string) {
-    super("NotPrivate", `${file} ${reason}: what is in it must be yours alone, so name another place`, {
+    super("WalletNotPrivate", `${file} ${reason}: what is in it must be yours alone, so name another place`, {
       file,
       reason,
     });
@@ -65,18 +65,18 @@ export class FileUnwritable extends HedgerowError {
   }
 }
 
-/** Makes a directory of mode 0700, or gives one that is there this mode. Throws NotPrivate, FileUnwritable. */
+/** Makes a directory of mode 0700, or gives one that is there this mode. Throws WalletNotPrivate, FileUnwritable. */
 export function ensurePrivateDirectory(directory: string): void {
   writing(directory, () => mkdirSync(directory, { recursive: true, mode: 0o700 }));
   makePrivate(directory, 0o700);
 }
 
-/** Gives a file that is there mode 0600. Throws NotPrivate. */
+/** Gives a file that is there mode 0600. Throws WalletNotPrivate. */
 export function makeFilePrivate(file: string): void {
   makePrivate(file, 0o600);
 }
 
-/** The text of a small file that holds a secret. Throws FileUnreadable, FileTooOpen, FileTooLarge. */
+/** The text of a small file that holds a secret. Throws FileUnreadable, FileTooOpen. */
 export function readSecretFile(file: string): string {
   const text = readSmallFile(file);
   if ((statSync(file).mode & 0o077) !== 0) throw new FileTooOpen(file);
@@ -156,8 +156,9 @@ function syncDirectory(directory: string): void {
 
 function makePrivate(path: string, mode: number): void {
   const found = lstatSync(path);
-  if (found.isSymbolicLink()) throw new NotPrivate(path, "is a link to another place");
-  if (process.getuid !== undefined && found.uid !== process.getuid()) throw new NotPrivate(path, "is somebody else's");
+  if (found.isSymbolicLink()) throw new WalletNotPrivate(path, "is a link to another place");
+  if (process.getuid !== undefined && found.uid !== process.getuid())
+    throw new WalletNotPrivate(path, "is somebody else's");
   if ((found.mode & 0o777) !== mode) chmodSync(path, mode);
 }
 

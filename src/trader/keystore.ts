@@ -185,9 +185,8 @@ function parsed(json: string): z.infer<typeof keystoreSchema> {
   const result = keystoreSchema.safeParse(value);
   if (result.success) return result.data;
   const [issue] = result.error.issues;
-  throw new KeystoreMalformed(
-    `${issue?.path.join(".") || "the whole"} is wrong: ${issue?.message ?? "not understood"}`,
-  );
+  const field = issue === undefined || issue.path.length === 0 ? "the whole" : issue.path.join(".");
+  throw new KeystoreMalformed(`${field} is wrong: ${issue?.message ?? "not understood"}`);
 }
 
 // ------------------------------------------------------------------ sealing

@@ -1,24 +1,8 @@
 import { z } from "zod";
-import { fromJson, toJson } from "../exchange/command.ts";
-import { MalformedMessage, parseOrder } from "../exchange/input.ts";
-import type { OrderReport } from "../exchange/service.ts";
-import { HedgerowError } from "../protocol/errors.ts";
 import { orderRequest } from "./commands.ts";
-import { reasonOf } from "./files.ts";
 import type { OrderStore, StoredOrder } from "./orderStore.ts";
-import { hex } from "./views.ts";
+import { checked, checkedEntry, checkedReport, fromText, readRow, textOf, WalletRowDamaged } from "./storedForms.ts";
 import type { WalletDatabase } from "./walletDatabase.ts";
-
-/** A stored order is not what this program writes. */
-export class OrderDamaged extends HedgerowError {
-  constructor(place: number, reason: string) {
-    super(
-      "OrderDamaged",
-      `stored order ${place} cannot be read (${reason}): move wallet.sqlite away and recover the wallet`,
-      { place, reason },
-    );
-  }
-}
 
 /** The table of signed orders; `account` names clearing house and account. */
 export const ORDERS_TABLE = `CREATE TABLE IF NOT EXISTS orders (
@@ -28,28 +12,6 @@ export const ORDERS_TABLE = `CREATE TABLE IF NOT EXISTS orders (
 )`;
 
 const whole = z.int().min(0);
-const uint64 = z
-  .bigint()
-  .min(0n)
-  .max((1n << 64n) - 1n);
-const reportSchema = z.strictObject({
-  ticketId: hex(32),
-  clientId: uint64,
-  slot: z.int().min(0).max(7),
-  orderHash: hex(32),
-  revision: z.int().min(0).max(255),
-  side: z.enum(["buy", "sell"]),
-  limitPrice: z.bigint(),
-  quantity: whole,
-  timeInForce: z.enum(["GTC", "IOC", "FOK"]),
-  status: z.enum(["waiting", "open", "filled", "cancelled", "expired"]),
-  filled: whole,
-  filledValue: z.bigint(),
-  remaining: whole,
-  seq: whole,
-  n: whole,
-  time: z.bigint(),
-});
 const outlineSchema = z.object({ place: z.number() });
 const rowSchema = z.object({
   ticket: z.string(),
@@ -63,8 +25,8 @@ const rowSchema = z.object({
 });
 
 /**
- * The orders of one account in a wallet's database. Reading throws OrderDamaged; `record` and `report` throw
- * MalformedMessage for what could not be read back. A report older than the one that is kept is passed over.
+ * The orders of one account in a wallet's database. Reading throws WalletRowDamaged; `record` and `report`
+ * throw BadRecord for what could not be read back. A report older than the one that is kept is passed over.
  */
 export function orderTable(database: WalletDatabase, account: string): OrderStore {
   const insert = database.prepare(
@@ -86,17 +48,17 @@ export function orderTable(database: WalletDatabase, account: string): OrderStor
 
   return {
     record: ({ entry, request, recordedAt }) => {
-      const { ticketId, clientId, revision } = parseOrder(entry).order;
-      const asked = orderRequest.parse(request);
-      insert.run(account, ticketId, clientId.toString(), revision, toJson(entry), JSON.stringify(asked), recordedAt);
+      const { ticketId, clientId, revision } = checkedEntry(entry).order;
+      const [signed, asked] = [textOf(entry), textOf(checked("order request", orderRequest, request))];
+      insert.run(account, ticketId, clientId.toString(), revision, signed, asked, checked("time", whole, recordedAt));
     },
     report: (word) => {
-      const { ticketId, clientId, revision } = checked(word);
+      const { ticketId, clientId, revision } = checkedReport(word);
       const kept = get(ticketId, clientId);
       if (kept === undefined || (kept.report !== undefined && isBefore(word, kept.report))) return;
       // Word of the newest revision: so it was not refused for good.
       const refusal = revision >= kept.entry.order.revision ? null : (kept.refusal ?? null);
-      report.run(toJson(word), refusal, account, ticketId, clientId.toString());
+      report.run(textOf(word), refusal, account, ticketId, clientId.toString());
     },
     refuse: (ticketId, clientId, reason) => {
       refuse.run(reason, account, ticketId.toLowerCase(), clientId.toString());
@@ -109,34 +71,27 @@ export function orderTable(database: WalletDatabase, account: string): OrderStor
   };
 }
 
-function isBefore(a: OrderReport, b: OrderReport): boolean {
-  return a.seq < b.seq || (a.seq === b.seq && a.n < b.n);
-}
+type Report = NonNullable<StoredOrder["report"]>;
 
-function checked(report: OrderReport): OrderReport {
-  const result = reportSchema.safeParse(report);
-  if (result.success) return result.data;
-  const [issue] = result.error.issues;
-  throw new MalformedMessage("order report", issue?.path.join(".") ?? "", issue?.message ?? "not understood");
+function isBefore(a: Report, b: Report): boolean {
+  return a.seq < b.seq || (a.seq === b.seq && a.n < b.n);
 }
 
 function orderOf(row: unknown): StoredOrder {
   const { place } = outlineSchema.parse(row);
-  try {
+  return readRow("orders", place, () => {
     const { ticket, client, revision, recorded_at, report, refusal, ...stored } = rowSchema.parse(row);
-    const entry = parseOrder(fromJson(z.unknown(), stored.entry));
+    const entry = checkedEntry(fromText(stored.entry));
     const { order } = entry;
     if (order.ticketId !== ticket || order.clientId.toString() !== client || order.revision !== revision) {
-      throw new OrderDamaged(place, "it stands under another's name");
+      throw new WalletRowDamaged("orders", place, "it stands under another's name");
     }
     return {
       entry,
-      request: orderRequest.parse(JSON.parse(stored.request)),
+      request: orderRequest.parse(fromText(stored.request)),
       recordedAt: recorded_at,
-      report: report === null ? undefined : fromJson(reportSchema, report),
+      report: report === null ? undefined : checkedReport(fromText(report)),
       refusal: refusal ?? undefined,
     };
-  } catch (error) {
-    throw error instanceof OrderDamaged ? error : new OrderDamaged(place, reasonOf(error));
-  }
+  });
 }

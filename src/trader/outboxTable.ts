@@ -1,21 +1,7 @@
 import { z } from "zod";
-import { fromJson, toJson } from "../exchange/command.ts";
-import { parseTransition } from "../exchange/input.ts";
-import { HedgerowError } from "../protocol/errors.ts";
-import { reasonOf } from "./files.ts";
 import type { Outbox, OutboxEntry } from "./outbox.ts";
+import { checked, checkedTransition, fromText, readRow, textOf, WalletRowDamaged } from "./storedForms.ts";
 import type { WalletDatabase } from "./walletDatabase.ts";
-
-/** An entry of the outbox is not what this program writes. */
-export class OutboxDamaged extends HedgerowError {
-  constructor(place: number, reason: string) {
-    super(
-      "OutboxDamaged",
-      `entry ${place} of the outbox cannot be read (${reason}): move wallet.sqlite away and recover the wallet`,
-      { place, reason },
-    );
-  }
-}
 
 /** The table of transitions written ahead; `account` names clearing house and account. */
 export const OUTBOX_TABLE = `CREATE TABLE IF NOT EXISTS outbox (
@@ -25,18 +11,25 @@ export const OUTBOX_TABLE = `CREATE TABLE IF NOT EXISTS outbox (
 )`;
 
 const outlineSchema = z.object({ place: z.number() });
+const statusSchema = z.strictObject({
+  epoch: z.int().min(0),
+  phase: z.enum(["trading", "window"]),
+  recordedAt: z.int().min(0),
+  status: z.enum(["waiting", "refused"]),
+  reason: z.string().optional(),
+});
 const rowSchema = z.object({
   nullifier: z.string(),
   new_note: z.string(),
-  epoch: z.int().min(0),
-  phase: z.enum(["trading", "window"]),
-  recorded_at: z.int().min(0),
-  status: z.enum(["waiting", "refused"]),
+  epoch: z.number(),
+  phase: z.string(),
+  recorded_at: z.number(),
+  status: z.string(),
   reason: z.string().nullable(),
   transition: z.string(),
 });
 
-/** The outbox of one account in a wallet's database. Its `entries` throw OutboxDamaged, `record` MalformedMessage. */
+/** The outbox of one account in a wallet's database. `entries` throws WalletRowDamaged, `record` BadRecord. */
 export function outboxTable(database: WalletDatabase, account: string): Outbox {
   const insert = database.prepare(
     `INSERT INTO outbox (account, nullifier, new_note, epoch, phase, recorded_at, status, reason, transition)
@@ -51,11 +44,11 @@ export function outboxTable(database: WalletDatabase, account: string): Outbox {
   const select = database.prepare("SELECT * FROM outbox WHERE account = ? ORDER BY place");
 
   return {
-    record: ({ transition, epoch, phase, recordedAt, status, reason = null }) => {
-      // What could not be read back must not be written.
-      const { nullifier, newNote } = parseTransition(transition);
+    record: ({ transition, ...rest }) => {
+      const { nullifier, newNote } = checkedTransition(transition);
+      const { epoch, phase, recordedAt, status, reason = null } = checked("outbox", statusSchema, rest);
       const name = [account, nullifier.toString(), newNote.toString()];
-      insert.run(...name, epoch, phase, recordedAt, status, reason, toJson(transition));
+      insert.run(...name, epoch, phase, recordedAt, status, reason, textOf(transition));
     },
     refuse: (nullifier, newNote, reason) => {
       refuse.run(reason, account, nullifier.toString(), newNote.toString());
@@ -69,14 +62,14 @@ export function outboxTable(database: WalletDatabase, account: string): Outbox {
 
 function entryOf(row: unknown): OutboxEntry {
   const { place } = outlineSchema.parse(row);
-  try {
-    const { nullifier, new_note, epoch, phase, recorded_at, status, reason, ...stored } = rowSchema.parse(row);
-    const transition = parseTransition(fromJson(z.unknown(), stored.transition));
+  return readRow("outbox", place, () => {
+    const { nullifier, new_note, recorded_at, reason, transition: text, ...others } = rowSchema.parse(row);
+    const transition = checkedTransition(fromText(text));
     if (transition.nullifier.toString() !== nullifier || transition.newNote.toString() !== new_note) {
-      throw new OutboxDamaged(place, "it stands under another's name");
+      throw new WalletRowDamaged("outbox", place, "it stands under another's name");
     }
-    return { transition, epoch, phase, recordedAt: recorded_at, status, reason: reason ?? undefined };
-  } catch (error) {
-    throw error instanceof OutboxDamaged ? error : new OutboxDamaged(place, reasonOf(error));
-  }
+    const { epoch, phase, status } = others;
+    const read = { epoch, phase, status, recordedAt: recorded_at, ...(reason === null ? {} : { reason }) };
+    return { transition, reason: undefined, ...checked("outbox", statusSchema, read) };
+  });
 }

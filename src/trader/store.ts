@@ -21,10 +21,12 @@ import type { OrderStore } from "./orderStore.ts";
 import type { Outbox } from "./outbox.ts";
 import { outboxTable } from "./outboxTable.ts";
 import { type ReceiptStore, receiptStore } from "./receiptStore.ts";
+import { WalletRowDamaged } from "./storedForms.ts";
 import { parseViewingKey, type ViewingKey, viewingKeyText } from "./viewingKey.ts";
 import { openWalletDatabase, WalletDamaged, type WalletDatabase } from "./walletDatabase.ts";
 
 export { WrongPassword } from "./keystore.ts";
+export { BadRecord, WalletRowDamaged } from "./storedForms.ts";
 export { WalletDamaged, WalletInUse, WalletTooNew, WalletUnwritable } from "./walletDatabase.ts";
 
 /** There is already a wallet in the directory: nothing overwrites a phrase. */
@@ -49,15 +51,6 @@ export class WalletOnlyWatches extends HedgerowError {
       `the wallet in ${directory} holds a viewing key and signs nothing: name the wallet that has the phrase`,
       { directory },
     );
-  }
-}
-
-/** A recorded index is not what this program writes. */
-export class IndexDamaged extends HedgerowError {
-  constructor(kind: IndexKind) {
-    super("IndexDamaged", `the highest ${kind} index cannot be read: move wallet.sqlite away and recover the wallet`, {
-      kind,
-    });
   }
 }
 
@@ -135,7 +128,7 @@ export async function openWallet(directory: string, password: string): Promise<W
   throw new WalletOnlyWatches(directory);
 }
 
-/** Opens a wallet. Throws WalletNotFound, WrongPassword, WalletDamaged, WalletTooNew, WalletInUse, NotPrivate. */
+/** Opens a wallet. Throws WalletNotFound, WrongPassword, WalletDamaged, WalletTooNew, WalletInUse, WalletNotPrivate. */
 export async function openAnyWallet(directory: string, password: string): Promise<Wallet | ViewingWallet> {
   const database = openIn(directory);
   try {
@@ -220,12 +213,12 @@ function walletOf(directory: string, { phrase, fundingKey }: PhraseSecret, datab
     outbox: (chain, account) => outboxTable(database, `${houseOf(chain)}/${account}`),
     orders: (chain, account) => orderTable(database, `${houseOf(chain)}/${account}`),
     receipts: (chain) => receiptStore(database, houseOf(chain)),
-    close: database.close,
+    close: () => database.close(),
   };
 }
 
 function viewingWalletOf(directory: string, viewingKey: ViewingKey, database: WalletDatabase): ViewingWallet {
-  return { kind: "viewing", directory, viewingKey, close: database.close };
+  return { kind: "viewing", directory, viewingKey, close: () => database.close() };
 }
 
 function journalOf(database: WalletDatabase, account: string): IndexJournal {
@@ -235,7 +228,8 @@ function journalOf(database: WalletDatabase, account: string): IndexJournal {
     const stored = read.get(account, kind)?.["highest"];
     if (stored === undefined) return 0n;
     // An index that is taken for 0 would be given again.
-    if (typeof stored !== "string" || !/^[0-9]{1,20}$/.test(stored)) throw new IndexDamaged(kind);
+    if (typeof stored !== "string" || !/^[0-9]{1,20}$/.test(stored))
+      throw new WalletRowDamaged("used", kind, "no number");
     return BigInt(stored);
   };
   return {

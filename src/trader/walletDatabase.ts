@@ -71,7 +71,7 @@ const TABLES = `
 
 /**
  * Opens the database of a wallet and holds it for this process alone: the exclusive lock is the operating system's, so
- * that it ends with the process, however it ends. Throws WalletInUse, WalletDamaged, WalletTooNew, NotPrivate.
+ * that it ends with the process, however it ends. Throws WalletInUse, WalletDamaged, WalletTooNew, WalletNotPrivate.
  */
 export function openWalletDatabase(directory: string): WalletDatabase {
   const file = join(directory, "wallet.sqlite");
