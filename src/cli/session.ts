@@ -1,8 +1,9 @@
 import { homedir } from "node:os";
 import { join } from "node:path";
 import type { Command } from "commander";
-import type { TraderService } from "../trader/commands.ts";
+import type { RunOptions, TraderService } from "../trader/commands.ts";
 import type { Network } from "../trader/home.ts";
+import type { ProgressStream } from "./progress.ts";
 
 /*
  * What commands share: their options, and the way to a wallet. It is imported by every command's registration, so
@@ -69,6 +70,53 @@ export async function openNetwork(options: NetworkOptions): Promise<Network> {
 export async function walletDirectory(options: WalletOptions): Promise<string> {
   const { chosenWallet } = await import("./openTrader.ts");
   return chosenWallet(options);
+}
+
+/** Where commands meet the world; tests put their own in its place. */
+export type Io = {
+  readonly open: OpenService;
+  /** Decimals of the network's collateral. */
+  readonly decimals: (options: NetworkOptions) => Promise<number>;
+  readonly print: (text: string) => void;
+  readonly progress: ProgressStream;
+};
+
+export const TERMINAL: Io = {
+  open: openService,
+  decimals: async (options) => (await openNetwork(options)).decimals,
+  print: (text) => console.log(text),
+  progress: process.stderr,
+};
+
+/**
+ * Opens a wallet for one command, shows how far it is on standard error, and closes the wallet however it ends. Ctrl-C
+ * aborts the signal that `work` gets. Throws what `work` throws, what openService throws, and Interrupted.
+ */
+export async function withService<T>(
+  options: WalletOptions & JsonOptions,
+  work: (service: TraderService, run: RunOptions) => Promise<T>,
+  io: Io = TERMINAL,
+): Promise<T> {
+  const { untilInterrupted } = await import("./interrupt.ts");
+  const { showProgress } = await import("./progress.ts");
+  return await untilInterrupted(async (signal) => {
+    const progress = showProgress(options.json === true, io.progress);
+    try {
+      const service = await io.open(options);
+      try {
+        return await work(service, { signal, onProgress: progress.on });
+      } finally {
+        await service.close();
+      }
+    } finally {
+      progress.end();
+    }
+  });
+}
+
+/** The command of that name that has commands of its own; made if no other module has. */
+export function groupOf(program: Command, name: string, description: string): Command {
+  return program.commands.find((command) => command.name() === name) ?? program.command(name).description(description);
 }
 
 function option(command: Command, flags: string, description: string): Command {

@@ -36,6 +36,17 @@ export function grouped(value: bigint | number): string {
   return value.toString().replace(/\B(?=(\d{3})+$)/g, ",");
 }
 
+/** Unix seconds as local time with its offset: "2026-03-01 14:30:00 UTC+01:00". */
+export function localTime(seconds: number): string {
+  const two = (value: number): string => value.toString().padStart(2, "0");
+  const date = new Date(seconds * 1000);
+  const east = -date.getTimezoneOffset();
+  const offset = `${east < 0 ? "-" : "+"}${two(Math.floor(Math.abs(east) / 60))}:${two(Math.abs(east) % 60)}`;
+  const day = `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
+  const time = `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
+  return `${day} ${time} UTC${offset}`;
+}
+
 /**
  * A progress bar on a terminal, or a line at the start and the end where the output is no terminal.
  * It writes to standard error, so that results can be piped.
