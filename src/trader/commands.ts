@@ -12,6 +12,7 @@ import {
   statementView,
   ticketView,
   transitionView,
+  workedTag,
 } from "./views.ts";
 
 /*
@@ -49,6 +50,8 @@ export const orderRequest = z.strictObject({
   /** Takes the contracts to be reduced out of the account, and may only bring them nearer to zero. */
   reduceOnly: z.boolean().optional(),
   selfTrade: z.enum(["cancel-incoming", "cancel-resting", "cancel-both", "decrement"]).optional(),
+  /** The larger order that this one is a part of. It never leaves the wallet. */
+  worked: workedTag.optional(),
 });
 
 /**
@@ -114,8 +117,14 @@ export const COMMANDS = {
     params: z.strictObject({ orders: z.array(orderRequest).min(1).max(1_000), tickets: ticketChoice.optional() }),
     result: z.array(placedView),
   },
-  /** The orders that live, or all that this wallet remembers. */
-  orders: { params: z.strictObject({ all: z.boolean().optional() }), result: z.array(orderView) },
+  /**
+   * The orders that live, or all that this wallet remembers. `ticket`: those on this one only, and the exchange is asked
+   * about no other, so that it does not see tickets asked about together (spec PRI-17).
+   */
+  orders: {
+    params: z.strictObject({ all: z.boolean().optional(), ticket: reference.optional() }),
+    result: z.array(orderView),
+  },
   cancel: { params: z.strictObject({ order: reference }), result: placedView },
   cancelAll: { params: nothing, result: z.array(placedView) },
   replace: { params: z.strictObject({ order: reference, change: orderChange }), result: placedView },

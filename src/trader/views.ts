@@ -111,6 +111,17 @@ export const transitionView = z.strictObject({
   status: z.enum(["queued", "landed"]),
 });
 
+/**
+ * The larger order that an order is a part of: its name and size, the mean size of its parts, and by how much of that, in
+ * hundredths, a part may differ from it.
+ */
+export const workedTag = z.strictObject({
+  id: z.string().regex(/^[0-9a-f]{16}$/),
+  quantity: z.int().min(1),
+  shown: z.int().min(1),
+  jitter: z.int().min(0).max(90),
+});
+
 /** An order and what has become of it. `ref`: its client id in hex; a prefix that is unique will do as a name. */
 export const orderView = z.strictObject({
   ref: z.string().regex(/^[0-9a-f]{16}$/),
@@ -139,6 +150,8 @@ export const orderView = z.strictObject({
   /** Number of the newest log entry about it, and the exchange's time of it; null before the first answer. */
   seq: z.int().nullable(),
   time: time.nullable(),
+  /** Left out where the order is no part of a larger one. */
+  worked: workedTag.optional(),
 });
 
 /** Why something was refused: the error's stable code, its sentence, and its values as text. */
@@ -258,6 +271,7 @@ export type PositionView = z.infer<typeof positionView>;
 export type BalanceView = z.infer<typeof balanceView>;
 export type TicketSummary = z.infer<typeof ticketView>;
 export type TransitionView = z.infer<typeof transitionView>;
+export type WorkedTag = z.infer<typeof workedTag>;
 export type OrderView = z.infer<typeof orderView>;
 export type FailureView = z.infer<typeof failureView>;
 export type PlacedView = z.infer<typeof placedView>;
