@@ -13,11 +13,11 @@ export function refOf(clientId: bigint): string {
 /** An order as commands show it. One whose day is over and that was heard of as live has expired. */
 export function orderViewOf(
   { entry, request, report, refusal }: StoredOrder,
-  { epoch, markets }: AccountReader["chain"],
+  chain: AccountReader["chain"],
   ticketEpoch: number,
 ): OrderView {
   const { order, instructions } = entry;
-  const contractId = markets(ticketEpoch)[request.slot]?.contractId;
+  const contractId = chain.markets(ticketEpoch)[request.slot]?.contractId;
   const isLive = report?.status === "open" || report?.status === "waiting";
   const heard = report === undefined ? (refusal === undefined ? "unsent" : "refused") : report.status;
   const filled = report?.filled ?? 0;
@@ -38,7 +38,7 @@ export function orderViewOf(
     postOnly: order.postOnly,
     reduceOnly: request.reduceOnly ?? false,
     expiry: Number(order.expiry),
-    status: isLive && ticketEpoch < epoch ? "expired" : heard,
+    status: isLive && ticketEpoch < chain.epoch ? "expired" : heard,
     reason: refusal ?? null,
     filled,
     remaining,

@@ -4,6 +4,7 @@ import { HedgerowError } from "../../protocol/errors.ts";
 import type { Hex } from "../../protocol/keys.ts";
 import { orderHash, type SignedWatch } from "../../protocol/order.ts";
 import { MOST_TICKETS } from "../../protocol/ticket.ts";
+import { ProverRefused } from "../../prover/prover.ts";
 import type { TicketSpec, TraderAccount } from "../account.ts";
 import type { OwnTicket } from "../accountState.ts";
 import type { OrderChange, OrderRequest, TicketChoice } from "../commands.ts";
@@ -243,9 +244,22 @@ export class Ordering {
     }
     return Promise.all(
       wanted.map((order) =>
-        placed(order, async (each) => this.#send((await ticketOf.get(each)) ?? "0x", each, options)),
+        placed(order, async (each) => {
+          const ticketId = (await this.#orAlone(ticketOf.get(each), each, options)) ?? "0x";
+          return this.#send(ticketId, each, options);
+        }),
       ),
     );
+  }
+
+  /** Where the account cannot pay for all of them together, each is tried on a ticket of its own. */
+  async #orAlone(ticket: Promise<Hex> | undefined, wanted: Wanted, options: SpendOptions): Promise<Hex | undefined> {
+    try {
+      return await ticket;
+    } catch (error) {
+      if (!(error instanceof ProverRefused)) throw error;
+      return (await this.#open([[wanted]], options))[0];
+    }
   }
 
   /** Opens a ticket for each pile of orders, all of one slot, with one proof. */
