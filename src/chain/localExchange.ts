@@ -21,6 +21,8 @@ export type LocalExchangePlan = {
   readonly markets: readonly MarketTerms[];
   /** Seconds; a day by default. */
   readonly governanceDelay?: number;
+  /** TCP port of the node; a free one by default. */
+  readonly port?: number;
   /** Deploys something first that the exchange is to be linked with. */
   readonly prepare?: (url: string, deployerKey: Hex) => Promise<Pick<DeploymentPlan, "token" | "libraries">>;
 };
@@ -49,7 +51,7 @@ const ETHER = 10n ** 24n;
 
 /** Starts a local node and deploys an exchange on it. Throws LocalNodeError, DeploymentFailed. */
 export async function startLocalExchange(plan: LocalExchangePlan): Promise<LocalExchange> {
-  const node = await startLocalNode();
+  const node = await startLocalNode(plan.port === undefined ? {} : { port: plan.port });
   try {
     return await exchangeOn(node.url, () => node.stop(), plan);
   } catch (error) {

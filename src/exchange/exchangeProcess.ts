@@ -28,6 +28,8 @@ export type ExchangeProcess = {
   /** Signs the receipts. */
   readonly operator: Hex;
   readonly pid: number;
+  /** Resolves when it has ended, however: with its exit code, or the signal's name. */
+  readonly ended: Promise<string>;
   /** The end of its log. */
   readonly output: () => string;
   /** Ends it as kill -9 does. */
@@ -79,6 +81,7 @@ export async function startExchangeProcess(options: ExchangeProcessOptions): Pro
     port: Number(new URL(url).port),
     operator,
     pid: child.pid,
+    ended: child.ended,
     output: child.output,
     kill: () => child.end("SIGKILL"),
     stop: () => stopInOrder(child),

@@ -1,0 +1,167 @@
+import { stringToHex } from "viem";
+import { z } from "zod";
+import type { ClearingTerms, MarketTerms } from "../chain/deploy.ts";
+import { HedgerowError } from "../protocol/errors.ts";
+import { DOLLAR, LEAN_HOG_TERMS, priceOfMilliCents } from "./leanHogs.ts";
+
+/** The markets of a clearing house for demos do not obey the rules of a registry (spec GOV-3), or cannot be read. */
+export class BadMarkets extends HedgerowError {
+  constructor(where: string, rule: string) {
+    super("BadMarkets", `${where}: ${rule}`, { where });
+  }
+}
+
+const SLOTS = 8;
+// 1 January 2100: a local chain does not reach it.
+const NEVER = 4_102_444_800n;
+
+const leanHogs = (month: string, milliCentsPerPound: number): MarketTerms => ({
+  ...LEAN_HOG_TERMS,
+  contractId: contractIdOf(`LEAN HOGS ${month}`),
+  listingPrice: priceOfMilliCents(milliCentsPerPound),
+  minimumVolume: 1,
+  minimumMinutes: 1,
+});
+
+/** Crude oil: 1,000 barrels, listed at 70.00 dollars a barrel, a cent a barrel as the smallest step. */
+const WTI: MarketTerms = {
+  contractId: contractIdOf("WTI"),
+  listingPrice: 70_000n * DOLLAR,
+  tick: 10n * DOLLAR,
+  priceLimit: 2_500n * DOLLAR,
+  maintenanceMargin: 5_500n * DOLLAR,
+  initialMargin: 6_050n * DOLLAR,
+  closeOutFee: 2_800n * DOLLAR,
+  fillFee: 1n * DOLLAR,
+  minimumVolume: 1,
+  minimumMinutes: 1,
+  lastTradingTime: NEVER,
+};
+
+/** What a local network lists unless it is told otherwise: three months of lean hogs, and crude oil. */
+export const LOCAL_MARKETS: readonly MarketTerms[] = [
+  leanHogs("FEB", 80_000),
+  leanHogs("APR", 84_500),
+  leanHogs("JUN", 96_250),
+  WTI,
+];
+
+/** Seconds of a day of a local network: trading, and the settlement window after it. */
+export type LocalDay = { readonly trading: number; readonly window: number };
+
+/** Terms of a clearing house for such days: mild ones, as its traders may be away for some of them. */
+export function localClearingTerms({ trading, window }: LocalDay): ClearingTerms {
+  const windowA = Math.max(1, Math.floor(window / 2));
+  return {
+    seatBond: 500n * DOLLAR,
+    lateFee: 50n * DOLLAR,
+    relayFee: DOLLAR / 2n,
+    tradingTime: trading,
+    settleGrace: Math.max(30, Math.min(600, Math.floor(trading / 10))),
+    settlementWindow: Math.max(1, Math.min(1_800, Math.floor(trading / 4))),
+    callAuction: 0,
+    windowA,
+    windowB: Math.max(1, window - windowA),
+    windowBlocks: 1,
+    refundDelay: 600,
+    flatGraceEpochs: 100,
+  };
+}
+
+/** A day of so many minutes: a tenth of it, and at least twenty seconds, is the settlement window. */
+export function dayOfMinutes(minutes: number): LocalDay {
+  const seconds = Math.round(minutes * 60);
+  const window = Math.max(20, Math.round(seconds / 10));
+  return { trading: Math.max(10, seconds - window), window };
+}
+
+// ------------------------------------------------------------------ markets from a file
+
+const money = (least: "positive" | "any") =>
+  z
+    .union([z.string(), z.number()])
+    .transform(String)
+    .refine((text) => /^-?\d{1,18}(\.\d{1,6})?$/.test(text), 'expected dollars per contract, as "31250.00"')
+    .transform(unitsOf)
+    .refine((units) => least === "any" || units > 0n, "expected more than zero");
+
+const marketSchema = z
+  .strictObject({
+    contract: z
+      .string()
+      .regex(/^[A-Z0-9][A-Z0-9 ./]{0,31}$/, "expected up to 32 capital letters, digits, blanks, dots and strokes")
+      .refine((name) => name === name.trim(), "expected no blank at the end"),
+    listingPrice: money("any"),
+    tick: money("positive"),
+    priceLimit: money("positive"),
+    closeOutFee: money("positive"),
+    maintenanceMargin: money("positive"),
+    initialMargin: money("positive"),
+    fillFee: money("any").default(DOLLAR),
+    minimumVolume: z.int().min(1).default(1),
+    minimumMinutes: z.int().min(1).default(1),
+    /** Unix seconds. */
+    lastTradingTime: z.int().min(1).optional(),
+  })
+  .transform(({ contract, lastTradingTime, ...terms }): MarketTerms => ({
+    contractId: contractIdOf(contract),
+    ...terms,
+    lastTradingTime: lastTradingTime === undefined ? NEVER : BigInt(lastTradingTime),
+  }));
+
+const marketsSchema = z.array(marketSchema).min(1, "expected one market or more").max(SLOTS, "expected at most eight");
+
+/**
+ * Markets from JSON: a list of `{contract, listingPrice, tick, priceLimit, closeOutFee, maintenanceMargin,
+ * initialMargin}` in dollars per contract. Throws BadMarkets with the place and the rule.
+ */
+export function parseMarkets(text: string, file: string): readonly MarketTerms[] {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (error) {
+    throw new BadMarkets(file, `no JSON (${error instanceof Error ? error.message : String(error)})`);
+  }
+  const parsed = marketsSchema.safeParse(json);
+  if (!parsed.success) {
+    const [issue] = parsed.error.issues;
+    throw new BadMarkets(`${file}, ${placeOf(issue?.path ?? [])}`, issue?.message ?? "not understood");
+  }
+  parsed.data.forEach((terms, i) => {
+    const fault = faultOf(terms);
+    if (fault !== undefined) throw new BadMarkets(`${file}, market ${i + 1}`, fault);
+    const first = parsed.data.findIndex(({ contractId }) => contractId === terms.contractId);
+    if (first !== i) throw new BadMarkets(`${file}, market ${i + 1}`, `it has the name of market ${first + 1}`);
+  });
+  return parsed.data;
+}
+
+/** Which rule of sound terms (spec GOV-3) is broken, or undefined. */
+export function faultOf(terms: MarketTerms): string | undefined {
+  const { tick, priceLimit, closeOutFee, maintenanceMargin, initialMargin, fillFee } = terms;
+  const inTicks = ["listingPrice", "priceLimit", "closeOutFee", "maintenanceMargin", "initialMargin"] as const;
+  const uneven = inTicks.find((name) => terms[name] % tick !== 0n);
+  if (uneven !== undefined) return `${uneven} must be a whole number of ticks`;
+  if (priceLimit > closeOutFee) return "priceLimit must not be above closeOutFee";
+  if (priceLimit + closeOutFee > maintenanceMargin)
+    return "priceLimit + closeOutFee must not be above maintenanceMargin";
+  if (maintenanceMargin > initialMargin) return "maintenanceMargin must not be above initialMargin";
+  if (fillFee < 0n || fillFee > closeOutFee) return "fillFee must be from 0 to closeOutFee";
+  return undefined;
+}
+
+function placeOf(path: readonly PropertyKey[]): string {
+  const [index, field] = path;
+  if (typeof index !== "number") return "the whole of it";
+  return field === undefined ? `market ${index + 1}` : `market ${index + 1}, ${String(field)}`;
+}
+
+function unitsOf(dollars: string): bigint {
+  const [whole = "0", cents = ""] = dollars.replace("-", "").split(".");
+  const units = BigInt(whole) * DOLLAR + BigInt(cents.padEnd(6, "0"));
+  return dollars.startsWith("-") ? -units : units;
+}
+
+function contractIdOf(name: string) {
+  return stringToHex(name, { size: 32 });
+}

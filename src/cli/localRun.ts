@@ -1,0 +1,200 @@
+import { readFileSync } from "node:fs";
+import { z } from "zod";
+import { LOCAL_MARKETS, type LocalDay, dayOfMinutes, parseMarkets } from "../clearing/localMarkets.ts";
+import { type Network, networkSchema } from "../trader/home.ts";
+import { reportFailure, WrongUsage } from "./failure.ts";
+import type { LocalOptions } from "./local.ts";
+import { type LocalNetwork, startLocalNetwork } from "./localNetwork.ts";
+import { chooseNetwork, chosenName, networkNames, saveNetwork } from "./networkFiles.ts";
+import { homeOf } from "./session.ts";
+import { dollars, table } from "./terminal.ts";
+
+const whole = (least: number, most: number, rule: string) =>
+  z
+    .string()
+    .regex(/^\d{1,9}$/, rule)
+    .transform(Number)
+    .refine((value) => value >= least && value <= most, rule);
+
+const port = whole(0, 65_535, "give a port from 0 to 65535").optional();
+const optionsSchema = z.looseObject({
+  name: networkSchema.shape.name,
+  portChain: port,
+  port,
+  tradingTime: whole(10, 604_800, "give 10 to 604800 seconds").optional(),
+  window: whole(4, 86_400, "give 4 to 86400 seconds").optional(),
+  dayMinutes: z
+    .string()
+    .regex(/^\d{1,5}(\.\d{1,3})?$/, "give minutes, as 5 or 0.5")
+    .transform(Number)
+    .refine((minutes) => minutes >= 0.5 && minutes <= 10_080, "give 0.5 to 10080 minutes")
+    .optional(),
+  batchMs: whole(1, 600_000, "give 1 to 600000 milliseconds").optional(),
+});
+
+const DEFAULT_DAY: LocalDay = { trading: 21_600, window: 600 };
+
+/** What `hedgerow local --json` prints as its one line. */
+export const localSchema = z.strictObject({
+  network: networkSchema,
+  token: z.string(),
+  registry: z.string(),
+  markets: z.array(z.strictObject({ slot: z.int(), contract: z.string(), listingPrice: z.string() })),
+  home: z.string(),
+  isChosen: z.boolean(),
+});
+
+/** Runs a local network until Ctrl-C. */
+export async function runLocal(options: LocalOptions): Promise<void> {
+  const ended = Promise.withResolvers<number>();
+  const ending = new AbortController();
+  const end = (signal: NodeJS.Signals): void => {
+    ending.abort();
+    ended.resolve(signal === "SIGINT" ? 130 : 0);
+  };
+  process.on("SIGINT", end).on("SIGTERM", end);
+  // The chain and the exchange do not keep this process alive.
+  const awake = setInterval(() => undefined, 60_000);
+  let running: LocalNetwork | undefined;
+  try {
+    running = await start(options, ending.signal);
+    if (running !== undefined) process.exitCode = await Promise.race([ended.promise, running.failed]);
+    else process.exitCode = await ended.promise;
+  } catch (error) {
+    reportFailure(error, options);
+  } finally {
+    if (running !== undefined && options.json !== true)
+      process.stderr.write("\nEnding the exchange and the chain ...\n");
+    await running?.stop().catch((error: unknown) => reportFailure(error, options));
+    clearInterval(awake);
+    process.off("SIGINT", end).off("SIGTERM", end);
+  }
+}
+
+/** Undefined: it was interrupted meanwhile. */
+async function start(options: LocalOptions, signal: AbortSignal): Promise<LocalNetwork | undefined> {
+  const parsed = parsedOptions(options);
+  const { json = false } = options;
+  const say = (line: string): void => {
+    if (!json) process.stdout.write(`${line}\n`);
+  };
+  const markets =
+    options.markets === undefined
+      ? LOCAL_MARKETS
+      : parseMarkets(readFileSync(options.markets, "utf8"), options.markets);
+  say("Starting a chain, a clearing house and an exchange on this machine ...");
+  const running = await startLocalNetwork({
+    name: parsed.name,
+    day: dayOf(parsed),
+    markets,
+    signal,
+    ...(parsed.portChain !== undefined && { chainPort: parsed.portChain }),
+    ...(parsed.port !== undefined && { exchangePort: parsed.port }),
+    ...(parsed.batchMs !== undefined && { batchMs: parsed.batchMs }),
+    ...(options.directory !== undefined && { directory: options.directory }),
+    onDay: {
+      onClosed: (epoch, opensAt) => {
+        say(`Day ${epoch} is closed; the next one opens at ${timeOf(opensAt)}.`);
+      },
+      onOpened: (epoch) => {
+        say(`Day ${epoch} is open.`);
+      },
+    },
+  });
+  if (running === undefined) return undefined;
+  const home = homeOf(options);
+  const isChosen = publish(home, running.network);
+  if (json) process.stdout.write(`${JSON.stringify(announcementOf(running, home, isChosen))}\n`);
+  else say(await welcome(running, isChosen, options.withBots === true || options.bots !== undefined));
+  return running;
+}
+
+/** Writes the profile, and chooses it where nothing that still exists is chosen. Returns whether it is chosen. */
+function publish(home: string, network: Network): boolean {
+  saveNetwork(home, network);
+  const chosen = chosenName(home);
+  if (chosen === undefined || !networkNames(home).includes(chosen)) chooseNetwork(home, network.name);
+  return chosenName(home) === network.name;
+}
+
+function announcementOf(
+  { network, local }: LocalNetwork,
+  home: string,
+  isChosen: boolean,
+): z.infer<typeof localSchema> {
+  const { token, registry } = local.deployed;
+  const markets = local.markets.map(({ contractId, listingPrice }, slot) => ({
+    slot,
+    contract: nameOf(contractId),
+    listingPrice: listingPrice.toString(),
+  }));
+  return { network, token, registry, markets, home, isChosen };
+}
+
+async function welcome({ network, local }: LocalNetwork, isChosen: boolean, withBots: boolean): Promise<string> {
+  const { closingTime } = await local.chain.house.read.epochOf([1]);
+  const [first] = local.markets;
+  const contract = nameOf(first?.contractId ?? "0x").replaceAll(" ", "-");
+  const columns = [
+    { title: "Slot", right: true },
+    { title: "Contract" },
+    { title: "Listed at", right: true },
+    { title: "Limit +-", right: true },
+    { title: "Margin", right: true },
+  ];
+  const rows = local.markets.map(({ contractId, listingPrice, priceLimit, initialMargin }, slot) => [
+    String(slot),
+    nameOf(contractId),
+    dollars(listingPrice),
+    dollars(priceLimit),
+    dollars(initialMargin),
+  ]);
+  const option = isChosen ? "" : ` --network ${network.name}`;
+  const price = dollars((first?.listingPrice ?? 0n) + (first?.priceLimit ?? 0n) / 2n).replaceAll(",", "");
+  return `
+chain           ${network.chain}  (number ${network.chainId})
+clearing house  ${network.clearingHouse}
+exchange        ${network.exchange}
+network         "${network.name}"${isChosen ? ", which is the chosen one" : `: hedgerow network use ${network.name} chooses it`}
+day 1           closes at ${timeOf(closingTime)}
+
+${table(columns, rows)}
+
+From nothing to a filled, private order, in another terminal:
+  hedgerow wallet new
+  hedgerow deposit 20000 --faucet${option}
+  hedgerow book ${contract}${option}
+  hedgerow buy 1 ${contract} --limit ${price}${option}
+  hedgerow balance${option}
+${withBots ? "" : "\nThe book is empty: hedgerow local --with-bots starts with bots that make a market.\n"}
+The chain lives in memory: what happens here is forgotten when this ends. Ctrl-C ends it.`;
+}
+
+function dayOf(parsed: z.infer<typeof optionsSchema>): LocalDay {
+  const { dayMinutes, tradingTime, window } = parsed;
+  if (dayMinutes === undefined) {
+    return { trading: tradingTime ?? DEFAULT_DAY.trading, window: window ?? DEFAULT_DAY.window };
+  }
+  if (tradingTime !== undefined || window !== undefined) {
+    throw new WrongUsage("--day-minutes says how long a whole day is", "leave out --trading-time and --window");
+  }
+  return dayOfMinutes(dayMinutes);
+}
+
+function parsedOptions(options: LocalOptions): z.infer<typeof optionsSchema> {
+  const result = optionsSchema.safeParse(options);
+  if (result.success) return result.data;
+  const [issue] = result.error.issues;
+  const name = String(issue?.path[0] ?? "");
+  const option = name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+  const value: unknown = Object.entries(options).find(([key]) => key === name)?.[1];
+  throw new WrongUsage(`--${option} is "${String(value)}"`, issue?.message ?? "not understood");
+}
+
+function timeOf(seconds: bigint): string {
+  return new Date(Number(seconds) * 1_000).toLocaleTimeString("en-GB");
+}
+
+function nameOf(contractId: `0x${string}`): string {
+  return Buffer.from(contractId.slice(2), "hex").toString("utf8").replaceAll("\0", "");
+}
