@@ -79,6 +79,13 @@ export class ChainReplaced extends HedgerowError {
   }
 }
 
+/** The time of a block was not read yet. */
+export class BlockTimeUnknown extends HedgerowError {
+  constructor(hash: Hex) {
+    super("BlockTimeUnknown", `the time of block ${hash} was not read: call readBlockTimes first`, { hash });
+  }
+}
+
 /** The node's view changed while it was read. The next attempt sees the new one. */
 class ViewChanged extends HedgerowError {
   constructor(what: string) {
@@ -95,10 +102,13 @@ const REMEMBERED = 64n;
 /** How often a sync starts again because the chain moved under it. */
 const ATTEMPTS = 10;
 
+/** How many blocks are asked for at once. */
+const BLOCKS_AT_ONCE = 32;
+
 /** A block by its number and hash. */
 type Mark = { readonly number: bigint; readonly hash: Hex };
 
-type Header = Mark & { readonly parentHash: Hex };
+type Header = Mark & { readonly parentHash: Hex; readonly time: number };
 
 /** Where the day stands, and the prices of the epochs that are not final. */
 type Day = {
@@ -131,6 +141,8 @@ export class ChainState {
   readonly #trees = new Map<bigint, NoteTree>();
   readonly #places = new Map<bigint, { readonly tree: bigint; readonly index: number }>();
   readonly #markets = new Map<number, readonly EpochMarket[]>();
+  /** Unix seconds of blocks, by their hash. */
+  readonly #times = new Map<Hex, number>();
   /** Blocks that were read, ascending: the first of all, and then the last ones. */
   #marks: readonly Mark[];
   #cycled = true;
@@ -178,6 +190,32 @@ export class ChainState {
     const next = this.#syncing.catch(() => undefined).then(() => this.#readNewBlocks());
     this.#syncing = next;
     return next;
+  }
+
+  /**
+   * Reads the times of all blocks that hold an event of the house, as far as they did not come with the events: of all,
+   * so that a node does not learn which of them somebody cares for (spec PRI-7). Throws ChainUnavailable, ChainReplaced.
+   */
+  async readBlockTimes(): Promise<void> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        for (let hashes = this.#blocksWithoutTime(); hashes.length > 0; hashes = this.#blocksWithoutTime()) {
+          await Promise.all(hashes.slice(0, BLOCKS_AT_ONCE).map((hash) => this.#readTime(hash)));
+        }
+        return;
+      } catch (error) {
+        if (attempt === ATTEMPTS || !(error instanceof BlockNotFoundError)) throw refusalOf(error);
+        // It was taken back.
+        await this.sync();
+      }
+    }
+  }
+
+  /** Unix seconds of a block that holds an event of the house, by its hash. Throws BlockTimeUnknown. */
+  blockTime(hash: Hex): number {
+    const time = this.#times.get(hash);
+    if (time === undefined) throw new BlockTimeUnknown(hash);
+    return time;
   }
 
   /** The eight slots of an epoch: the present one, an earlier one, or the next once the present one is closed. */
@@ -288,7 +326,22 @@ export class ChainState {
     if ((first < to.number || day !== undefined) && (await headerOf(chain, to.number)).hash !== to.hash) {
       throw new ViewChanged(`block ${to.number} is another one`);
     }
+    const times = new Map([...between, to].map(({ hash, time }) => [hash, time]));
+    for (const { blockHash, blockTimestamp } of events) {
+      const time = typeof blockTimestamp === "bigint" ? Number(blockTimestamp) : times.get(blockHash);
+      if (time !== undefined) this.#times.set(blockHash, time);
+    }
     this.#apply(from, [...between, to], events, cycled, day);
+  }
+
+  #blocksWithoutTime(): readonly Hex[] {
+    const hashes = new Set(this.events.map(({ blockHash }) => blockHash));
+    return [...hashes].filter((hash) => !this.#times.has(hash));
+  }
+
+  async #readTime(blockHash: Hex): Promise<void> {
+    const { timestamp } = await this.chain.client.getBlock({ blockHash, includeTransactions: false });
+    this.#times.set(blockHash, Number(timestamp));
   }
 
   /** The blocks before one that are remembered by their hash, as far as they are read together with it. */
@@ -428,8 +481,8 @@ export class ChainState {
 /** A block's number and hashes; the newest block's by default. */
 async function headerOf({ client }: Chain, blockNumber?: bigint): Promise<Header> {
   const parameters = blockNumber === undefined ? {} : { blockNumber };
-  const { number, hash, parentHash } = await client.getBlock({ ...parameters, includeTransactions: false });
-  return { number, hash, parentHash };
+  const block = await client.getBlock({ ...parameters, includeTransactions: false });
+  return { number: block.number, hash: block.hash, parentHash: block.parentHash, time: Number(block.timestamp) };
 }
 
 /** Index of the first leaf of a tree that the batches among some events leave free. */

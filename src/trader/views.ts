@@ -171,7 +171,10 @@ export const placedView = z.strictObject({
   refusal: failureView.nullable(),
 });
 
-/** One thing that happened to an account, from keys and chain alone. Amounts are changes of the account. */
+/**
+ * One thing that happened to an account, from keys and chain alone. `cash` and `position` of all entries add up to what
+ * the account owns. Deposits are known to the spending key; to a viewing key once they are funded.
+ */
 export const historyEntry = z.strictObject({
   block: z.int(),
   time,
@@ -188,6 +191,10 @@ export const historyEntry = z.strictObject({
     "ticket-left-over",
     "ticket-claimed",
     "renew",
+    /** An expired contract became cash at its final price. */
+    "settled",
+    /** The seat missed its renewal, and a position was closed at the default price. */
+    "defaulted",
     "sleep",
     "wake",
     "rejoin",
@@ -199,14 +206,24 @@ export const historyEntry = z.strictObject({
   slot: slot.nullable(),
   contract: z.string().nullable(),
   ticketId: hex(32).nullable(),
-  /** Change of all that the account owns, note and tickets, in cash: a fee, a deposit, the price of a fill. */
+  /** What moved: a deposit, a withdrawal, a bond, the cash of a ticket; 0 where nothing did. Fees are not in it. */
+  amount,
+  /** Change of the cash that the account owns, note and tickets together: funding, a fee, the price of a fill. */
   cash: amount,
-  /** Contracts bought (positive) or sold. */
+  /** Change of the contracts that it owns: bought (positive) or sold, or turned into cash. */
   position: contracts,
   /** Price of a fill, or the settlement price where positions became cash. */
   price: amount.nullable(),
-  /** Part of `cash` that went to the operator or the fund. */
+  /** Part of `cash` that went to the operator, or as a close-out fee to the fund. */
   fee: amount,
+});
+
+/** An end of a day. `settled`: the day is closed; if not, its prices are those of the settlement before. */
+export const dayView = z.strictObject({
+  epoch: z.int(),
+  settled: z.boolean(),
+  closedAt: time.nullable(),
+  equity: amount,
 });
 
 /** Profit of a day in one market. */
@@ -214,8 +231,10 @@ export const variationView = z.strictObject({
   epoch: z.int(),
   slot,
   contract: z.string(),
-  /** Position at the end of the day. */
+  /** Position held over from the day before, and at the end of the day. */
+  held: contracts,
   position: contracts,
+  settled: z.boolean(),
   settlementPrice: amount,
   /** Change of worth over the day: held positions at the change of price, trades at their distance from it. */
   variation: amount,
@@ -229,14 +248,18 @@ export const statementView = z.strictObject({
   ownerKey: hex(32),
   fromEpoch: z.int(),
   toEpoch: z.int(),
+  /** At settlement prices, note and tickets; bonds and deposits that are not funded are not in it. */
   openingEquity: amount,
   closingEquity: amount,
+  /** Funded, and withdrawn or taken out at an exit. */
   deposits: amount,
   withdrawals: amount,
+  /** Relay and fill fees. */
   fees: amount,
   variation: amount,
-  /** opening + deposits - withdrawals - fees + variation + other = closing; other: bonds, close-out fees. */
+  /** opening + deposits - withdrawals - fees + variation + other = closing; other: close-out fees. */
   other: amount,
+  days: z.array(dayView),
   variations: z.array(variationView),
   entries: z.array(historyEntry),
 });
@@ -276,6 +299,7 @@ export type OrderView = z.infer<typeof orderView>;
 export type FailureView = z.infer<typeof failureView>;
 export type PlacedView = z.infer<typeof placedView>;
 export type HistoryEntry = z.infer<typeof historyEntry>;
+export type DayView = z.infer<typeof dayView>;
 export type VariationView = z.infer<typeof variationView>;
 export type StatementView = z.infer<typeof statementView>;
 export type InferenceView = z.infer<typeof inferenceView>;
