@@ -1,13 +1,20 @@
 import { readFileSync } from "node:fs";
 import { z } from "zod";
 import { LOCAL_MARKETS, type LocalDay, dayOfMinutes, parseMarkets } from "../clearing/localMarkets.ts";
-import { type Network, networkSchema } from "../trader/home.ts";
+import {
+  homeDirectory,
+  listNetworks,
+  type Network,
+  networkSchema,
+  readSettings,
+  writeNetwork,
+  writeSettings,
+} from "../trader/home.ts";
+import { contractName, formatAmount } from "../trader/markets.ts";
 import { reportFailure, WrongUsage } from "./failure.ts";
 import type { LocalOptions } from "./local.ts";
 import { type LocalNetwork, startLocalNetwork } from "./localNetwork.ts";
-import { chooseNetwork, chosenName, networkNames, saveNetwork } from "./networkFiles.ts";
-import { homeOf } from "./session.ts";
-import { dollars, table } from "./terminal.ts";
+import { table } from "./terminal.ts";
 
 const whole = (least: number, most: number, rule: string) =>
   z
@@ -102,7 +109,7 @@ async function start(options: LocalOptions, signal: AbortSignal): Promise<LocalN
     },
   });
   if (running === undefined) return undefined;
-  const home = homeOf(options);
+  const home = homeDirectory(options.home);
   const isChosen = publish(home, running.network);
   if (json) process.stdout.write(`${JSON.stringify(announcementOf(running, home, isChosen))}\n`);
   else say(await welcome(running, isChosen, options.withBots === true || options.bots !== undefined));
@@ -111,10 +118,13 @@ async function start(options: LocalOptions, signal: AbortSignal): Promise<LocalN
 
 /** Writes the profile, and chooses it where nothing that still exists is chosen. Returns whether it is chosen. */
 function publish(home: string, network: Network): boolean {
-  saveNetwork(home, network);
-  const chosen = chosenName(home);
-  if (chosen === undefined || !networkNames(home).includes(chosen)) chooseNetwork(home, network.name);
-  return chosenName(home) === network.name;
+  writeNetwork(home, network);
+  const settings = readSettings(home);
+  if (settings.network !== undefined && listNetworks(home).includes(settings.network)) {
+    return settings.network === network.name;
+  }
+  writeSettings(home, { ...settings, network: network.name });
+  return true;
 }
 
 function announcementOf(
@@ -125,7 +135,7 @@ function announcementOf(
   const { token, registry } = local.deployed;
   const markets = local.markets.map(({ contractId, listingPrice }, slot) => ({
     slot,
-    contract: nameOf(contractId),
+    contract: contractName(contractId),
     listingPrice: listingPrice.toString(),
   }));
   return { network, token, registry, markets, home, isChosen };
@@ -134,7 +144,7 @@ function announcementOf(
 async function welcome({ network, local }: LocalNetwork, isChosen: boolean, withBots: boolean): Promise<string> {
   const { closingTime } = await local.chain.house.read.epochOf([1]);
   const [first] = local.markets;
-  const contract = nameOf(first?.contractId ?? "0x").replaceAll(" ", "-");
+  const contract = contractName(first?.contractId ?? "0x").replaceAll(" ", "-");
   const columns = [
     { title: "Slot", right: true },
     { title: "Contract" },
@@ -144,13 +154,13 @@ async function welcome({ network, local }: LocalNetwork, isChosen: boolean, with
   ];
   const rows = local.markets.map(({ contractId, listingPrice, priceLimit, initialMargin }, slot) => [
     String(slot),
-    nameOf(contractId),
-    dollars(listingPrice),
-    dollars(priceLimit),
-    dollars(initialMargin),
+    contractName(contractId),
+    formatAmount(listingPrice, network.decimals),
+    formatAmount(priceLimit, network.decimals),
+    formatAmount(initialMargin, network.decimals),
   ]);
   const option = isChosen ? "" : ` --network ${network.name}`;
-  const price = dollars((first?.listingPrice ?? 0n) + (first?.priceLimit ?? 0n) / 2n).replaceAll(",", "");
+  const price = formatAmount((first?.listingPrice ?? 0n) + (first?.priceLimit ?? 0n) / 2n, network.decimals, true);
   return `
 chain           ${network.chain}  (number ${network.chainId})
 clearing house  ${network.clearingHouse}
@@ -193,8 +203,4 @@ function parsedOptions(options: LocalOptions): z.infer<typeof optionsSchema> {
 
 function timeOf(seconds: bigint): string {
   return new Date(Number(seconds) * 1_000).toLocaleTimeString("en-GB");
-}
-
-function nameOf(contractId: `0x${string}`): string {
-  return Buffer.from(contractId.slice(2), "hex").toString("utf8").replaceAll("\0", "");
 }
