@@ -1,0 +1,60 @@
+import { connectExchange, type ExchangeClient } from "../api/client.ts";
+import type { MarketReport } from "../exchange/service.ts";
+import { HedgerowError } from "../protocol/errors.ts";
+import { contractName } from "../trader/markets.ts";
+import { WrongUsage } from "./failure.ts";
+import type { MarketOptions } from "./markets.ts";
+import { openNetwork } from "./session.ts";
+
+/** An exchange that can be asked what everybody may know. */
+export type MarketAccess = {
+  readonly url: string;
+  /** The collateral's decimals. */
+  readonly decimals: number;
+  /** A new connection. */
+  readonly connect: () => ExchangeClient;
+};
+
+/** The exchange lists no contract of this name or number. */
+export class NoSuchMarket extends HedgerowError {
+  constructor(text: string, markets: readonly MarketReport[]) {
+    const known = markets.map(({ slot, contractId }) => `${slot} ${contractName(contractId)}`).join(", ");
+    const remedy = known === "" ? "none is listed today" : `name one of ${known}`;
+    super("UnknownMarket", `there is no market "${text}": ${remedy}`, { market: text, known });
+  }
+}
+
+/** Decimals of the collateral where no network says them. */
+const USUAL_DECIMALS = 6;
+/** Longest wait for an answer: a person sits before it. */
+const TIMEOUT_MS = 10_000;
+
+/** The exchange behind `--exchange`, or that of the network. Throws WrongUsage and what choosing a network throws. */
+export async function marketAccess(options: MarketOptions): Promise<MarketAccess> {
+  const network = options.exchange === undefined ? await openNetwork(options) : undefined;
+  const url = network?.exchange ?? options.exchange ?? "";
+  const protocol = URL.parse(url)?.protocol;
+  if (protocol !== "http:" && protocol !== "https:") {
+    throw new WrongUsage(`--exchange is "${url}"`, "give a URL, as http://127.0.0.1:7700");
+  }
+  const proxy = options.proxy ?? network?.proxy;
+  const decimals = network?.decimals ?? USUAL_DECIMALS;
+  if (proxy === undefined) return { url, decimals, connect: () => connectExchange(url, { timeoutMs: TIMEOUT_MS }) };
+  const { PROXIED_TIMEOUT_MS, proxyAt } = await import("../trader/proxy.ts");
+  const through = proxyAt(proxy);
+  return {
+    url,
+    decimals,
+    connect: () => connectExchange(url, { timeoutMs: PROXIED_TIMEOUT_MS, agent: through.agent() }),
+  };
+}
+
+/** The market that a person means: its name without regard to case, "-" for a space, or its slot. Throws NoSuchMarket. */
+export function marketNamed(markets: readonly MarketReport[], text: string): MarketReport {
+  const comparable = (name: string): string => name.trim().toLowerCase().replaceAll("-", " ");
+  const found =
+    markets.find(({ contractId }) => comparable(contractName(contractId)) === comparable(text)) ??
+    markets.find(({ slot }) => String(slot) === text.trim());
+  if (found === undefined) throw new NoSuchMarket(text, markets);
+  return found;
+}
