@@ -1,4 +1,4 @@
-import type { ChainState, Transitioned } from "../chain/chainState.ts";
+import type { ChainState, OpenedTicket, Transitioned } from "../chain/chainState.ts";
 import { SLEEPERS } from "../chain/chainState.ts";
 import { ticketIdOf } from "../protocol/action.ts";
 import { defaultValuation, equityInBand, feeAtDefault, nextBandValuation } from "../protocol/epoch.ts";
@@ -13,6 +13,12 @@ import { INDEX_GAP } from "./journal.ts";
  * What a trader owns, as a pure function of keys and chain. The live account and the recovery of a lost one run the
  * same code; the live one only starts where it stopped last time.
  */
+
+/**
+ * Keys that follow an account. Without the spending key (spec ACC-20) session addresses are those that the chain shows,
+ * and no credits are found: their keys come from the spending key.
+ */
+export type ReadingKeys = Pick<AccountKeys, "ownerKey" | "viewingKey"> & { readonly spendingKey?: bigint | undefined };
 
 /** The part of the chain that decides an account. */
 export type AccountChain = Pick<
@@ -112,7 +118,7 @@ export const INITIAL_STATE: AccountState = {
  * The account after everything that the chain shows, from `before`, which must come from the same keys and an earlier
  * part of the same chain. Where blocks were taken back since, all is read anew. Throws NoteNotRecognised.
  */
-export function advance(keys: AccountKeys, chain: AccountChain, before: AccountState = INITIAL_STATE): AccountState {
+export function advance(keys: ReadingKeys, chain: AccountChain, before: AccountState = INITIAL_STATE): AccountState {
   const { reorganisations } = chain;
   const previous = reorganisations === before.reorganisations ? before : { ...INITIAL_STATE, reorganisations };
   const { live, closed, opened } = followNote(keys, chain, previous);
@@ -153,7 +159,7 @@ export function claimOf(chain: AccountChain, ticket: OwnTicket): bigint {
 type Followed = { readonly live: LiveNote | undefined; readonly closed: boolean; readonly opened: OwnTicket[] };
 
 /** Follows nullifiers from the last known note to the one that is not spent. */
-function followNote(keys: AccountKeys, chain: AccountChain, previous: AccountState): Followed {
+function followNote(keys: ReadingKeys, chain: AccountChain, previous: AccountState): Followed {
   const opened: OwnTicket[] = [];
   let live = previous.live ?? firstNote(keys, chain, previous);
   let closed = previous.closed;
@@ -167,12 +173,12 @@ function followNote(keys: AccountKeys, chain: AccountChain, previous: AccountSta
   return { live, closed, opened };
 }
 
-function firstNote(keys: AccountKeys, chain: AccountChain, previous: AccountState): LiveNote | undefined {
+function firstNote(keys: ReadingKeys, chain: AccountChain, previous: AccountState): LiveNote | undefined {
   if (previous.closed || !chain.seatsOpened.has(keys.ownerKey)) return undefined;
   return liveNote(keys, chain, zeroNote(keys.ownerKey), 0n, 0n, EMPTY_ACCOUNT);
 }
 
-function nextNote(keys: AccountKeys, chain: AccountChain, live: LiveNote, step: Transitioned): LiveNote {
+function nextNote(keys: ReadingKeys, chain: AccountChain, live: LiveNote, step: Transitioned): LiveNote {
   const account = settled(chain, live, step, changed(live.account, step));
   for (let index = live.index + 1n; index <= live.index + INDEX_GAP.note; index++) {
     const blinding = blindingOf(keys.viewingKey, index);
@@ -184,7 +190,7 @@ function nextNote(keys: AccountKeys, chain: AccountChain, live: LiveNote, step: 
 }
 
 function liveNote(
-  keys: AccountKeys,
+  keys: ReadingKeys,
   chain: AccountChain,
   note: bigint,
   index: bigint,
@@ -217,14 +223,14 @@ const EVERY_SLOT = 0xffn;
 // ------------------------------------------------------------------ tickets
 
 /** The tickets that a transition opened, as they were then. */
-function openedTickets(keys: AccountKeys, chain: AccountChain, step: Transitioned, live: LiveNote): OwnTicket[] {
+function openedTickets(keys: ReadingKeys, chain: AccountChain, step: Transitioned, live: LiveNote): OwnTicket[] {
   const opened: OwnTicket[] = [];
   for (let keyIndex = 0; ; keyIndex++) {
     const ticket = chain.tickets.get(ticketIdOf(step, keyIndex));
     if (ticket === undefined) return opened;
     opened.push({
       ticketId: ticket.ticketId,
-      sessionKey: addressOf(sessionPrivateKey(keys.spendingKey, live.index, keyIndex)),
+      sessionKey: sessionAddress(keys, ticket, live.index, keyIndex),
       noteIndex: live.index,
       keyIndex,
       epoch: ticket.epoch,
@@ -234,6 +240,11 @@ function openedTickets(keys: AccountKeys, chain: AccountChain, step: Transitione
       position: BigInt(ticket.position),
     });
   }
+}
+
+function sessionAddress({ spendingKey }: ReadingKeys, ticket: OpenedTicket, noteIndex: bigint, keyIndex: number): Hex {
+  if (spendingKey !== undefined) return addressOf(sessionPrivateKey(spendingKey, noteIndex, keyIndex));
+  return `0x${ticket.sessionKey.slice(2).toLowerCase()}`;
 }
 
 /** The tickets after the fills from number `from` on: cash less price times contracts traded and the fee. */
@@ -258,15 +269,18 @@ function applyFills(chain: AccountChain, tickets: readonly OwnTicket[], from: nu
 
 // ------------------------------------------------------------------ credits
 
+const NO_CREDITS = { credits: [], creditIndex: 0n, creditKeys: [] } as const;
+
 /** Credits whose key is one of the account's, trying INDEX_GAP.credit keys beyond the last one that the chain shows. */
-function ownCredits(keys: AccountKeys, chain: AccountChain, previous: AccountState) {
+function ownCredits({ spendingKey }: ReadingKeys, chain: AccountChain, previous: AccountState) {
+  if (spendingKey === undefined) return NO_CREDITS;
   const byKey = Map.groupBy(chain.credits.values(), (credit) => credit.key.toLowerCase());
   const creditKeys = [...previous.creditKeys];
   const credits: OwnCredit[] = [];
   let creditIndex = 0n;
   for (let index = 1n; index <= creditIndex + INDEX_GAP.credit; index++) {
     const place = Number(index) - 1;
-    const key = creditKeys[place] ?? addressOf(creditPrivateKey(keys.spendingKey, index));
+    const key = creditKeys[place] ?? addressOf(creditPrivateKey(spendingKey, index));
     creditKeys[place] = key;
     const own = byKey.get(key) ?? [];
     if (own.length > 0) creditIndex = index;
