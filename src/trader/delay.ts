@@ -1,6 +1,6 @@
 import { randomInt } from "node:crypto";
 import { HedgerowError } from "../protocol/errors.ts";
-import type { RunOptions } from "./commands.ts";
+import { pauseFor, type ReachOptions, throwIfInterrupted } from "./desk/reach.ts";
 
 /*
  * Chance in time: what is sent at a moment of its own choice says nothing about why it was sent (spec PRI-16).
@@ -10,16 +10,9 @@ import type { RunOptions } from "./commands.ts";
 export type DelayRange = { readonly fromMs: number; readonly toMs: number };
 
 /** A range of waiting times cannot be read. */
-export class InvalidDelay extends HedgerowError {
+export class BadDelay extends HedgerowError {
   constructor(given: string, reason: string) {
-    super("InvalidDelay", `the delay is ${JSON.stringify(given)}, but ${reason}: give 30s, 0-30s or 1m-5m`, { given });
-  }
-}
-
-/** A wait was ended from outside. Nothing was sent. */
-export class DelayEnded extends HedgerowError {
-  constructor() {
-    super("DelayEnded", "the wait before sending was ended, and nothing was sent");
+    super("BadDelay", `the delay is ${JSON.stringify(given)}, but ${reason}: give 30s, 0-30s or 1m-5m`, { given });
   }
 }
 
@@ -32,16 +25,16 @@ const UNIT_MS = new Map([
 const LONGEST_MS = 24 * 3_600_000;
 const STEP_MS = 1_000;
 
-/** Reads "0-30s", "500ms-2s" or "30s" (0 to that). Without a unit the first takes the second's. Throws InvalidDelay. */
+/** Reads "0-30s", "500ms-2s" or "30s" (0 to that). Without a unit the first takes the second's. Throws BadDelay. */
 export function parseDelay(given: string): DelayRange {
   const [, first, firstUnit, second, secondUnit] = FORM.exec(given.trim()) ?? [];
-  if (first === undefined) throw new InvalidDelay(given, "that is no range of times");
+  if (first === undefined) throw new BadDelay(given, "that is no range of times");
   const isRange = second !== undefined;
   const unit = (isRange ? secondUnit : firstUnit) ?? "s";
   const fromMs = isRange ? millisecondsOf(first, firstUnit ?? unit) : 0;
   const toMs = millisecondsOf(isRange ? second : first, unit);
-  if (fromMs > toMs) throw new InvalidDelay(given, "its end comes before its start");
-  if (toMs > LONGEST_MS) throw new InvalidDelay(given, "a day is the most");
+  if (fromMs > toMs) throw new BadDelay(given, "its end comes before its start");
+  if (toMs > LONGEST_MS) throw new BadDelay(given, "a day is the most");
   return { fromMs, toMs };
 }
 
@@ -58,34 +51,21 @@ export function randomWithin(from: number, to: number): number {
 
 /**
  * Waits a while that nobody can foresee, and tells each second how much of it is left. Answers how long it was, in
- * milliseconds. Throws DelayEnded where the signal ends it.
+ * milliseconds. Throws Interrupted where the signal ends it: what waited was not sent.
  */
 export async function randomDelay(
   { fromMs, toMs }: DelayRange,
-  { signal, onProgress }: RunOptions = {},
+  { signal, onProgress }: ReachOptions = {},
 ): Promise<number> {
   const ms = randomWithin(fromMs, toMs);
   const total = Math.ceil(ms / 1_000);
   const end = performance.now() + ms;
   for (;;) {
-    if (signal?.aborted === true) throw new DelayEnded();
+    throwIfInterrupted(signal);
     const left = end - performance.now();
     if (left <= 0) return ms;
     const seconds = Math.ceil(left / 1_000);
     onProgress?.({ stage: "waiting", text: `${seconds} s, drawn at random`, done: total - seconds, total });
-    await pause(Math.min(left, STEP_MS), signal);
+    await pauseFor(Math.min(left, STEP_MS), signal);
   }
-}
-
-/** Waits, no longer than until the signal. */
-function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
-  return new Promise((resolve) => {
-    const end = (): void => {
-      clearTimeout(timer);
-      signal?.removeEventListener("abort", end);
-      resolve();
-    };
-    const timer = setTimeout(end, ms);
-    signal?.addEventListener("abort", end);
-  });
 }

@@ -10,9 +10,9 @@ import { HedgerowError } from "../protocol/errors.ts";
 export { ProxyUnreachable } from "../api/client.ts";
 
 /** What was given as a proxy is none that keeps a trader's secrets. */
-export class InvalidProxy extends HedgerowError {
+export class BadProxy extends HedgerowError {
   constructor(given: string, reason: string) {
-    super("InvalidProxy", `the proxy is ${given}, but ${reason}: give socks5h://host:port`, { given });
+    super("BadProxy", `the proxy is ${given}, but ${reason}: give socks5h://host:port`, { given });
   }
 }
 
@@ -33,13 +33,13 @@ export const PROXIED_TIMEOUT_MS = 60_000;
 
 /**
  * The proxy behind `given`, "socks5h://host:port"; nothing is sent yet. Names of hosts go to the proxy as they are:
- * looked up here they would tell who is asked for whom one talks to. Throws InvalidProxy.
+ * looked up here they would tell who is asked for whom one talks to. Throws BadProxy.
  */
 export function proxyAt(given: string): Proxy {
   const { hostname, port, username, password } = checkedUrl(given);
   const url = `socks5h://${hostname}:${port === "" ? "1080" : port}`;
   if (username !== "" || password !== "") {
-    throw new InvalidProxy(url, "credentials are made afresh for each ticket and cannot be given");
+    throw new BadProxy(url, "credentials are made afresh for each ticket and cannot be given");
   }
   const nodes: IsolatedAgent[] = [];
   return {
@@ -56,17 +56,17 @@ export function proxyAt(given: string): Proxy {
 
 function checkedUrl(given: string): URL {
   const url = URL.parse(given);
-  if (url === null) throw new InvalidProxy(JSON.stringify(given), "that is no URL");
+  if (url === null) throw new BadProxy(JSON.stringify(given), "that is no URL");
   const { protocol } = url;
   // Whatever else it holds might be a password.
   const shown = `${protocol}//${url.host}`;
   if (protocol === "socks5:" || protocol === "socks4:") {
-    throw new InvalidProxy(shown, "names would be looked up on this machine, which tells others whom it talks to");
+    throw new BadProxy(shown, "names would be looked up on this machine, which tells others whom it talks to");
   }
-  if (protocol !== "socks5h:") throw new InvalidProxy(shown, "only SOCKS5 with names looked up by the proxy is good");
-  if (url.hostname === "") throw new InvalidProxy(shown, "it names no host");
+  if (protocol !== "socks5h:") throw new BadProxy(shown, "only SOCKS5 with names looked up by the proxy is good");
+  if (url.hostname === "") throw new BadProxy(shown, "it names no host");
   if (!["", "/"].includes(url.pathname) || url.search !== "" || url.hash !== "") {
-    throw new InvalidProxy(shown, "nothing may follow the port");
+    throw new BadProxy(shown, "nothing may follow the port");
   }
   return url;
 }

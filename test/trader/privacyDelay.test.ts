@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import type { ProgressEvent } from "../../src/trader/commands.ts";
-import { DelayEnded, InvalidDelay, parseDelay, randomDelay, randomWithin } from "../../src/trader/delay.ts";
+import { BadDelay, parseDelay, randomDelay, randomWithin } from "../../src/trader/delay.ts";
+import { Interrupted } from "../../src/trader/desk/reach.ts";
 
 test("a delay is read as people write it, and what is none is refused [PRI-16]", () => {
   const read = (text: string) => Object.values(parseDelay(text));
@@ -12,7 +13,7 @@ test("a delay is read as people write it, and what is none is refused [PRI-16]",
   assert.deepEqual(read("1-5m"), [60_000, 300_000]);
   assert.deepEqual(read("500ms - 2.5s"), [500, 2_500]);
   for (const text of ["", "s", "-3s", "5-1s", "30s-1s", "1e3s", "2d", "25h", "1-2-3s", "0x10s"]) {
-    assert.throws(() => parseDelay(text), InvalidDelay, text);
+    assert.throws(() => parseDelay(text), BadDelay, text);
   }
 });
 
@@ -40,11 +41,11 @@ test("a delay tells what is left, and ends at once when it is told to, and then 
       },
     },
   );
-  await assert.rejects(waiting, DelayEnded);
+  await assert.rejects(waiting, Interrupted);
   assert.equal(events.length, 1);
   assert.equal(events[0]?.stage, "waiting");
   assert.match(events[0].text, /^\d+ s, drawn at random$/);
-  await assert.rejects(randomDelay({ fromMs: 0, toMs: 5 }, { signal: AbortSignal.abort() }), DelayEnded);
+  await assert.rejects(randomDelay({ fromMs: 0, toMs: 5 }, { signal: AbortSignal.abort() }), Interrupted);
   const took = await randomDelay({ fromMs: 1, toMs: 20 });
   assert(took >= 1 && took <= 20);
 });

@@ -10,7 +10,7 @@ import { connect, publicClientOf, senderOf } from "../../src/chain/clearingHouse
 import { refusalOf } from "../../src/chain/refusals.ts";
 import { startServer, type Server } from "../../src/exchange/server/server.ts";
 import { type Connections, type ProxiedOptions, proxiedConnections } from "../../src/trader/connections.ts";
-import { InvalidProxy, type Proxy, proxyAt } from "../../src/trader/proxy.ts";
+import { BadProxy, type Proxy, proxyAt } from "../../src/trader/proxy.ts";
 import { type FakeService, fakeService, Refusal } from "../api/fakeService.ts";
 import { first } from "../api/support.ts";
 import { type SocksServer, startSocksServer } from "../support/socksServer.ts";
@@ -228,7 +228,7 @@ test("only a proxy that looks names up itself is taken, and its credentials are 
     assert.throws(
       () => proxyAt(given),
       (error: unknown) => {
-        assert(error instanceof InvalidProxy, given);
+        assert(error instanceof BadProxy, given);
         assert.match(error.message, reason);
         assert.doesNotMatch(error.message, /hush/);
         return true;
