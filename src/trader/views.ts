@@ -8,8 +8,8 @@ import type { Hex } from "../protocol/keys.ts";
  * base units of the collateral, times unix seconds, positions and quantities whole contracts.
  */
 
-/** A signed whole number of base units, as a decimal string. */
-export const amount = z.string().regex(/^(0|-?[1-9][0-9]{0,59})$/, "expected a whole number of base units");
+/** A signed whole number of base units, as a decimal string; ids of 256 bits have its form too. */
+export const amount = z.string().regex(/^(0|-?[1-9][0-9]{0,77})$/, "expected a whole number of base units");
 /** Lower-case hex of a fixed length. */
 export const hex = (bytes: number) =>
   z.custom<Hex>(

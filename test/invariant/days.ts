@@ -12,6 +12,8 @@ export type Days = {
   readonly stepsPerDay: number;
   /** Whether every trade is at the day's centre price. */
   readonly still: boolean;
+  /** Looks at the world in the middle of each day, in its window, and after the next one has opened. */
+  readonly watch?: (world: World) => Promise<void>;
 };
 
 /** Plays random days and checks every invariant after every step. Returns how often each thing happened. */
@@ -21,6 +23,7 @@ export async function playDays({
   days,
   stepsPerDay,
   still,
+  watch = () => Promise.resolve(),
 }: Days): Promise<ReadonlyMap<string, number>> {
   const world = await startWorld(seed, traders, still);
   const { exchange } = world;
@@ -31,7 +34,11 @@ export async function playDays({
     await follow(world);
     for (let day = 0; day < days; day++) {
       await trade(world, stepsPerDay);
-      await turnTheDay(world, Math.ceil(stepsPerDay / 3));
+      await watch(world);
+      await closeTheDay(world, Math.ceil(stepsPerDay / 3));
+      await watch(world);
+      await openTheDay(world);
+      await watch(world);
     }
     return world.tally;
   } catch (error) {
@@ -54,11 +61,10 @@ async function trade(world: World, steps: number): Promise<void> {
   }
 }
 
-/** Close, both parts of the window, and the opening of the next day. */
-async function turnTheDay(world: World, steps: number): Promise<void> {
+/** Close, and both parts of the window. */
+async function closeTheDay(world: World, steps: number): Promise<void> {
   const { exchange, chance } = world;
-  const { chain, operator, state, terms } = exchange;
-  const closing = state.epoch;
+  const { chain, operator, terms } = exchange;
   await exchange.advanceTime(TRADING_TIME);
   await step(world, "the close", async () => {
     await closeEpoch(chain, operator);
@@ -71,6 +77,13 @@ async function turnTheDay(world: World, steps: number): Promise<void> {
   await exchange.mine(terms.windowBlocks);
   await exchange.advanceTime(terms.windowA);
   await renewMost(world);
+}
+
+/** The opening of the next day. */
+async function openTheDay(world: World): Promise<void> {
+  const { exchange } = world;
+  const { chain, operator, state, terms } = exchange;
+  const closing = state.epoch;
   await exchange.mine(2 * terms.windowBlocks);
   await exchange.advanceTime(terms.windowB);
   await step(world, "the opening", async () => {

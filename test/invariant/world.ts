@@ -25,7 +25,7 @@ import { startUnprovenExchange, unprovenProver } from "../support/unprovenExchan
 import { type Chance, chanceOf } from "./chance.ts";
 
 /** The phrase of all traders; each has a number of its own. */
-const PHRASE = "test test test test test test test test test test test junk";
+export const PHRASE = "test test test test test test test test test test test junk";
 
 /** Seconds of a trading day, of each part of the window, and of a whole cycle. */
 export const TRADING_TIME = 21_600;

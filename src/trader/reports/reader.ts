@@ -1,9 +1,6 @@
 import type { ChainState } from "../../chain/chainState.ts";
 import type { Network } from "../home.ts";
-import type { AccountState } from "../accountState.ts";
-
-/** What it takes to read an account: its public name and the key that shows it. No spending key. */
-export type ReadingKeys = { readonly ownerKey: bigint; readonly viewingKey: bigint };
+import type { AccountState, ReadingKeys } from "../accountState.ts";
 
 /**
  * An account to report on. `state` is what the keys and the chain give (`advance`), of the same moment as `chain`;
