@@ -11,7 +11,8 @@ import {
   writeSettings,
 } from "../trader/home.ts";
 import { contractName, formatAmount } from "../trader/markets.ts";
-import { reportFailure, WrongUsage } from "./failure.ts";
+import { awaitEnding } from "./ending.ts";
+import { WrongUsage } from "./failure.ts";
 import type { LocalOptions } from "./local.ts";
 import { type LocalNetwork, startLocalNetwork } from "./localNetwork.ts";
 import { table } from "./terminal.ts";
@@ -51,30 +52,22 @@ export const localSchema = z.strictObject({
   isChosen: z.boolean(),
 });
 
-/** Runs a local network until Ctrl-C. */
+/** Runs a local network until Ctrl-C. Throws what starting one throws, and LocalNetworkEnded. */
 export async function runLocal(options: LocalOptions): Promise<void> {
-  const ended = Promise.withResolvers<number>();
-  const ending = new AbortController();
-  const end = (signal: NodeJS.Signals): void => {
-    ending.abort();
-    ended.resolve(signal === "SIGINT" ? 130 : 0);
-  };
-  process.on("SIGINT", end).on("SIGTERM", end);
+  const ending = awaitEnding();
   // The chain and the exchange do not keep this process alive.
   const awake = setInterval(() => undefined, 60_000);
-  let running: LocalNetwork | undefined;
   try {
-    running = await start(options, ending.signal);
-    if (running !== undefined) process.exitCode = await Promise.race([ended.promise, running.failed]);
-    else process.exitCode = await ended.promise;
-  } catch (error) {
-    reportFailure(error, options);
+    const running = await start(options, ending.signal);
+    try {
+      process.exitCode = await (running === undefined ? ending.code : Promise.race([ending.code, running.failed]));
+    } finally {
+      if (options.json !== true) process.stderr.write("\nEnding the exchange and the chain ...\n");
+      await running?.stop();
+    }
   } finally {
-    if (running !== undefined && options.json !== true)
-      process.stderr.write("\nEnding the exchange and the chain ...\n");
-    await running?.stop().catch((error: unknown) => reportFailure(error, options));
     clearInterval(awake);
-    process.off("SIGINT", end).off("SIGTERM", end);
+    ending.close();
   }
 }
 
@@ -172,9 +165,9 @@ ${table(columns, rows)}
 
 From nothing to a filled, private order, in another terminal:
   hedgerow wallet new
-  hedgerow deposit 20000 --faucet${option}
+  hedgerow deposit 100000 --faucet${option}
   hedgerow book ${contract}${option}
-  hedgerow buy 1 ${contract} --limit ${price}${option}
+  hedgerow buy 1 ${contract} ${withBots ? "--market" : `--limit ${price}`}${option}
   hedgerow balance${option}
 ${withBots ? "" : "\nThe book is empty: hedgerow local --with-bots starts with bots that make a market.\n"}
 The chain lives in memory: what happens here is forgotten when this ends. Ctrl-C ends it.`;

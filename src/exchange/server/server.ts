@@ -3,6 +3,7 @@ import type { UniversalServerRequest } from "@connectrpc/connect/protocol";
 import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from "@connectrpc/connect-node";
 import type { Logger } from "pino";
 import { setTimeout as sleep } from "node:timers/promises";
+import { Exchange } from "../../api/gen/hedgerow/exchange/v1/exchange_pb.ts";
 import { createMarketData } from "../marketData.ts";
 import type { ExchangeService } from "../service.ts";
 import { CALL, type Call, createCalls } from "./calls.ts";
@@ -133,7 +134,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     };
     const known = request.method === "GET" || request.method === "HEAD";
     if (known && path === "/healthz") {
-      send(200, "application/json", JSON.stringify({ alive: true }));
+      send(200, "application/json", JSON.stringify({ alive: true, ...identity }));
     } else if (known && path === "/readyz") {
       const reasons = [
         ...(calls.closing.aborted ? ["the server is closing"] : []),
@@ -149,6 +150,14 @@ export async function startServer(options: ServerOptions): Promise<Server> {
       send(404, "text/plain", "nothing is here\n");
     }
   }
+
+  // Whom this exchange serves, for who wants to make sure before a trade.
+  const identity = {
+    api: Exchange.typeName,
+    chainId: service.domain.chainId.toString(),
+    clearingHouse: service.domain.verifyingContract,
+    operator: service.operator,
+  };
 
   const handler = { handle, longBody: (url: string) => longBodies.has(pathOf(url)) };
   const port = await openPort(options.host, options.port, handler, limits, logger, metrics).catch((error: unknown) => {
