@@ -121,7 +121,7 @@ const codeIs = (code: string) => (error: unknown) => error instanceof HedgerowEr
 
 test("a command runs in the agent with its steps, its result and its errors as here [AGT-3]", async () => {
   class Refused extends HedgerowError {}
-  const server = await agent((name, params, { onProgress }) => {
+  const server = await agent((name, _, { onProgress }) => {
     if (name === "catchUp") {
       onProgress?.({ stage: "proving", text: "one of two", done: 1, total: 2 });
       return Promise.resolve(CAUGHT_UP);
@@ -183,13 +183,13 @@ test("100 requests are under way at once and each gets its own answer [AGT-4]", 
     await until(() => most === 100);
     running -= 1;
     const { order } = COMMANDS.cancel.params.parse(params);
-    return { order: { ...ORDER, ref: order.slice(2).padStart(16, "0") }, receipts: 1 };
+    return { order: { ...ORDER, ref: order.slice(2).padStart(16, "0") }, receipts: 1, refusal: null };
   });
   const wallet = await client(server);
   const names = Array.from({ length: 100 }, (_, i) => `0x${i.toString(16)}`);
   const answers = await Promise.all(names.map((order) => wallet.run("cancel", { order })));
   assert.deepEqual(
-    answers.map(({ order }) => Number(`0x${order.ref}`)),
+    answers.map(({ order }) => Number(`0x${order?.ref ?? ""}`)),
     names.map(Number),
   );
 });

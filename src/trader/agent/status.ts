@@ -21,15 +21,17 @@ export const dutyView = z.strictObject({
 });
 export type DutyView = z.infer<typeof dutyView>;
 
-/** Equity against what the account must hold. Base units. */
+/** Equity against what a renewal asks for. Base units. */
 export const marginView = z.strictObject({
-  /** Account and tickets at the present prices. */
+  /** Account and tickets: at the last prices, in the window at the settlement prices. */
   equity: amount,
   initialMargin: amount,
   maintenanceMargin: amount,
-  /** equity - maintenanceMargin, and that in hundredths of a percent of the equity. */
+  /** What is left above the maintenance margin and the fee of a renewal; at the limits of the day too. */
   free: amount,
-  freeBasisPoints: z.int(),
+  freeAtLimits: amount,
+  /** `free` in percent of the maintenance margin, rounded; null without positions. */
+  freePercent: z.int().nullable(),
   /** What is missing before the account can be renewed; 0 if nothing. */
   short: amount,
   level: z.enum(["good", "warning", "call"]),
