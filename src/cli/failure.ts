@@ -1,4 +1,9 @@
+import { stripVTControlCharacters } from "node:util";
+import { CommanderError } from "commander";
+import { ZodError } from "zod";
 import { HedgerowError } from "../protocol/errors.ts";
+import { explanationFor, explanationOf } from "./explain.ts";
+import { looksSecret } from "./values.ts";
 
 /** How a command ended, for shells and scripts (spec CLI-3). */
 export const EXIT = {
@@ -25,43 +30,72 @@ export class WrongUsage extends HedgerowError {
   }
 }
 
-const UNREACHABLE = /^(ChainUnavailable|ExchangeUnreachable|Proxy\w*|ChainReplaced|WrongChain|AgentUnreachable)$/;
-const WALLET = /^(Wallet\w+|WrongPassword|NoTerminal|PasswordFileRefused|PasswordsDiffer|ViewingKey\w*)$/;
-const USAGE = /^(WrongUsage|Bad\w+|Malformed\w+|Network\w+|Unknown(Market|Order|Reference)|FileTooOpen)$/;
-
-/** The exit code that says what kind of failure it was. */
+/** The exit code that says what kind of failure it was: that of its explanation; a refusal where there is none. */
 export function exitCodeOf(error: unknown): ExitCode {
-  if (error instanceof HedgerowError) {
-    if (error.code === "Interrupted") return EXIT.interrupted;
-    if (UNREACHABLE.test(error.code)) return EXIT.unreachable;
-    if (WALLET.test(error.code)) return EXIT.wallet;
-    return USAGE.test(error.code) ? EXIT.usage : EXIT.refused;
-  }
+  if (error instanceof CommanderError) return EXIT.usage;
+  if (error instanceof HedgerowError) return EXIT[explanationFor(error.code)?.kind ?? "refused"];
+  if (error instanceof ZodError) return EXIT.usage;
   return isOfSystem(error) ? EXIT.usage : EXIT.fault;
 }
 
+export type FailureOptions = {
+  readonly json?: boolean | undefined;
+  /** Decimals of the network's collateral, where they are known. */
+  readonly decimals?: number | undefined;
+  /** Command whose help says more, as "buy". */
+  readonly command?: string | undefined;
+};
+
 /** What a failure prints on standard error: a line what was wrong and one what to do, or one JSON object. */
-export function failureText(error: unknown, { json = false }: { readonly json?: boolean | undefined } = {}): string {
-  const { code, message, details } = partsOf(error);
-  if (json) {
+export function failureText(error: unknown, options: FailureOptions = {}): string {
+  const { code, message, details } = partsOf(error, options);
+  if (options.json) {
     const bigintAsText = (_: string, value: unknown): unknown => (typeof value === "bigint" ? value.toString() : value);
     return JSON.stringify({ error: { code, message, details } }, bigintAsText);
   }
-  return `hedgerow: ${message}`;
+  // What people mistyped says best itself what was wrong with it.
+  if (code === "WrongUsage" || code === "Fault" || code === "System") return `hedgerow: ${oneLine(message)}`;
+  const explained = explanationOf(code, details, options.decimals);
+  if (explained === undefined) return `hedgerow: ${oneLine(message)} [${code}]`;
+  return `hedgerow: ${oneLine(explained.why)} [${code}]\nWhat to do: ${explained.next}`;
 }
 
 /** Prints a failure and sets the process's exit code. The one place where commands fail. */
-export function reportFailure(error: unknown, options: { readonly json?: boolean | undefined } = {}): ExitCode {
+export function reportFailure(error: unknown, options: FailureOptions = {}): ExitCode {
   process.stderr.write(`${failureText(error, options)}\n`);
   const code = exitCodeOf(error);
   process.exitCode = code;
   return code;
 }
 
-function partsOf(error: unknown): Pick<HedgerowError, "code" | "message" | "details"> {
+type Parts = Pick<HedgerowError, "code" | "message" | "details">;
+
+function partsOf(error: unknown, { command }: FailureOptions): Parts {
   if (error instanceof HedgerowError) return error;
   const message = error instanceof Error ? error.message : String(error);
+  if (error instanceof CommanderError) {
+    const help = command === undefined ? "hedgerow --help" : `hedgerow ${command} --help`;
+    const what = withoutSecrets(message.replace(/^error: /, ""));
+    return new WrongUsage(oneLine(what), `${help} shows what there is`);
+  }
+  if (error instanceof ZodError) {
+    const [issue] = error.issues;
+    return new WrongUsage(`${issue?.path.join(".") ?? "a value"} is wrong`, issue?.message ?? "look at --help");
+  }
   return { code: isOfSystem(error) ? "System" : "Fault", message, details: {} };
+}
+
+/** What people mistyped is shown to them again, except what could be a password or a phrase. */
+function withoutSecrets(text: string): string {
+  return text
+    .replace(/'(--?[a-z-]+)=[^']*'/gi, "'$1=...'")
+    .replace(/'([^']*)'/g, (quoted, value: string) => (looksSecret(value) ? "(hidden)" : quoted))
+    .replace(/[0-9a-f]{60,}/gi, "(hidden)");
+}
+
+/** Errors take one line, whatever came from elsewhere is in them. */
+function oneLine(text: string): string {
+  return stripVTControlCharacters(text).replace(/\s+/g, " ").trim().slice(0, 1_000);
 }
 
 /** A file that is not there, a disk that is full: the system's own words are clear enough. */

@@ -19,6 +19,8 @@ export type WalletOptions = NetworkOptions & {
   readonly wallet?: string;
   readonly passwordFile?: string;
   readonly account?: string;
+  /** Random wait before anything is sent, as "0-30s". */
+  readonly delay?: string;
 };
 
 /** Adds `--json`. */

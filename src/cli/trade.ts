@@ -182,7 +182,7 @@ function addOrderCommand(program: Command, side: "buy" | "sell", io: Io): void {
 }
 
 function forWallet(command: Command): Command {
-  return withWallet(withJson(command));
+  return withWallet(withJson(command)).option("--delay <range>", "wait a random while before sending, as 0-30s");
 }
 
 function sending(command: Command): Command {
