@@ -1,0 +1,158 @@
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { DOLLAR, priceOfMilliCents } from "../../src/clearing/leanHogs.ts";
+import type { OrderRequest } from "../../src/trader/commands.ts";
+import type { TraderDesk } from "../../src/trader/desk.ts";
+import { Interrupted } from "../../src/trader/desk/reach.ts";
+import { startUnprovenStage, type UnprovenStage } from "../support/unprovenStage.ts";
+
+const dollars = (amount: bigint): string => (amount * DOLLAR).toString();
+const at = (milliCents: number): string => priceOfMilliCents(milliCents).toString();
+const order = (over: Partial<OrderRequest> = {}): OrderRequest => ({
+  slot: 0,
+  side: "buy",
+  quantity: 1,
+  limitPrice: at(79_000),
+  ...over,
+});
+
+let stage: UnprovenStage;
+before(async () => {
+  stage = await startUnprovenStage();
+});
+after(() => stage.stop());
+
+let names = 0;
+
+/** A trader with money, for one test. */
+async function funded(): Promise<TraderDesk & { readonly traderName: string }> {
+  names += 1;
+  const name = `trader${names}`;
+  const desk = await stage.desk(name);
+  await desk.run("deposit", { amount: dollars(100_000n), faucet: true });
+  return Object.assign(desk, { traderName: name });
+}
+
+/** What a wallet shows of itself, as text. */
+async function shown(desk: TraderDesk): Promise<string> {
+  const views = [await desk.run("balance", {}), await desk.run("tickets", {})];
+  return JSON.stringify(views);
+}
+
+/** A wallet rebuilt from the phrase shows the very same. */
+async function assertRecovers(name: string, desk: TraderDesk): Promise<void> {
+  const other = await stage.recovered(name);
+  assert.equal(await shown(other), await shown(desk));
+  await other.close();
+}
+
+describe("a desk when things go wrong", () => {
+  test("the answer to a transition is lost: it is sent again, lands once, and its order is taken [CLI-20]", async () => {
+    const desk = await funded();
+    const before = stage.port.lost;
+    stage.port.loseAnswers(2);
+    const [placed] = await desk.run("place", { orders: [order()] });
+    assert.equal(placed?.refusal, null);
+    assert.equal(placed.order?.status, "open");
+    assert.equal(stage.port.lost, before + 2);
+    assert.equal((await desk.run("catchUp", {})).abandoned, 0);
+    assert.equal((await desk.run("balance", {})).openTickets, 1);
+    await assertRecovers(desk.traderName, desk);
+    await desk.close();
+  });
+
+  test("the answer to an order, a replacement and a cancel is lost: each counts once [CLI-20]", async () => {
+    const desk = await funded();
+    const { tickets } = await desk.run("openTickets", { slot: 0, count: 1, cash: dollars(20_000n) });
+    const ticket = tickets[0] ?? "";
+    const before = stage.port.lost;
+    stage.port.loseAnswers(1);
+    const [placed] = await desk.run("place", { orders: [order()], tickets: { ticket } });
+    const ref = placed?.order?.ref ?? "";
+    stage.port.loseAnswers(1);
+    const replaced = await desk.run("replace", { order: ref, change: { limitPrice: at(79_100) } });
+    assert.equal(replaced.order?.limitPrice, at(79_100));
+    stage.port.loseAnswers(1);
+    const cancelled = await desk.run("cancel", { order: ref });
+    assert.equal(cancelled.order?.status, "cancelled");
+    assert.equal(stage.port.lost, before + 3);
+    assert.equal((await desk.run("orders", { all: true })).length, 1);
+    await desk.close();
+  });
+
+  test("the wallet dies between writing a transition down and sending it: the next start sends it [CLI-21]", async () => {
+    const desk = await funded();
+    stage.port.goAway();
+    const dying = new AbortController();
+    const opening = desk.run("openTickets", { slot: 0, count: 2, cash: dollars(5_000n) }, { signal: dying.signal });
+    setTimeout(() => dying.abort(), 500);
+    await assert.rejects(opening, Interrupted);
+    await desk.close();
+    stage.port.comeBack();
+    const again = await stage.desk(desk.traderName);
+    assert.equal((await again.run("balance", {})).openTickets, 0);
+    assert.deepEqual(await again.run("catchUp", {}), { resent: 1, abandoned: 0, ordersResent: 0, notes: [] });
+    assert.equal((await again.run("balance", {})).openTickets, 2);
+    await assertRecovers(desk.traderName, again);
+    await again.close();
+  });
+
+  test("the exchange forgets what it has queued: it is sent again by itself [CLI-22]", async () => {
+    const desk = await funded();
+    stage.hold();
+    const opening = desk.run("openTickets", { slot: 0, count: 1, cash: dollars(5_000n) });
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    await stage.forgetfulRestart();
+    stage.post();
+    assert.equal((await opening).transition.status, "landed");
+    await assertRecovers(desk.traderName, desk);
+    await desk.close();
+  });
+
+  test("another device has spent the note: the wallet learns it and goes on with the newest [CLI-23]", async () => {
+    const desk = await funded();
+    const other = await stage.recovered(desk.traderName);
+    await other.run("openTickets", { slot: 0, count: 1, cash: dollars(5_000n) });
+    await desk.run("openTickets", { slot: 0, count: 1, cash: dollars(7_000n) });
+    assert.equal((await desk.run("balance", {})).openTickets, 2);
+    assert.equal(await shown(other), await shown(desk));
+    await other.close();
+    await desk.close();
+  });
+
+  test("both devices spend the same note at once: one lands, the other says so and loses nothing [CLI-23]", async () => {
+    const desk = await funded();
+    const other = await stage.recovered(desk.traderName);
+    stage.hold();
+    const both = Promise.allSettled([
+      desk.run("openTickets", { slot: 0, count: 1, cash: dollars(5_000n) }),
+      other.run("openTickets", { slot: 0, count: 1, cash: dollars(7_000n) }),
+    ]);
+    await new Promise((resolve) => setTimeout(resolve, 700));
+    stage.post();
+    const outcomes = await both;
+    assert.deepEqual(outcomes.map(({ status }) => status).toSorted(), ["fulfilled", "rejected"]);
+    assert.equal((await desk.run("balance", {})).openTickets, 1);
+    assert.equal(await shown(other), await shown(desk));
+    await desk.run("openTickets", { slot: 0, count: 1, cash: dollars(1_000n) });
+    await other.close();
+    await desk.close();
+  });
+
+  test("blocks with a transition are taken back: it lands again, and the wallet shows what the chain shows [CLI-24]", async () => {
+    const desk = await funded();
+    const undo = await stage.node.reorganisation();
+    await desk.run("openTickets", { slot: 0, count: 1, cash: dollars(5_000n) });
+    await undo();
+    await desk.run("catchUp", {});
+    assert.equal((await desk.run("balance", {})).openTickets, 1);
+    await assertRecovers(desk.traderName, desk);
+    await desk.close();
+  });
+
+  test("a second process cannot open the wallet while the first one has it [ACC-18]", async () => {
+    const desk = await funded();
+    await assert.rejects(stage.desk(desk.traderName), { code: "WalletInUse" });
+    await desk.close();
+  });
+});
