@@ -60,6 +60,8 @@ export const balanceView = z.strictObject({
   account: amount,
   epoch: z.int(),
   phase: z.enum(["trading", "window"]),
+  /** End of the trading day; null before the house has opened one. */
+  closingTime: time.nullable(),
   seat: seatView,
   /**
    * Cash of the note, without tickets; it may be negative beside positions that are worth more. In default what the

@@ -1,4 +1,5 @@
 import { getAddress, numberToHex } from "viem";
+import type { ChainState } from "../../chain/chainState.ts";
 import { closeOut } from "../../protocol/conservation.ts";
 import { type Account, EMPTY_ACCOUNT } from "../../protocol/note.ts";
 import { cashFor } from "../../protocol/ticket.ts";
@@ -39,6 +40,7 @@ export function balanceOf(reader: AccountReader, { name }: Place): BalanceView {
     account: accountNumber.toString(),
     epoch: chain.epoch,
     phase: chain.phase,
+    closingTime: closingTimeOf(chain),
     seat: seatOf(reader, status),
     cash: account.cash.toString(),
     freeCash: freeCash.toString(),
@@ -94,6 +96,11 @@ type Holding = {
 function noteNow({ chain, state }: AccountReader, status: SeatStatus): Account {
   const account = state.live?.account ?? EMPTY_ACCOUNT;
   return status.status === "inDefault" ? closeOut(account, chain.markets(status.since)).account : account;
+}
+
+function closingTimeOf({ events }: ChainState): number | null {
+  const opening = events.findLast(({ eventName }) => eventName === "EpochOpened");
+  return opening?.eventName === "EpochOpened" ? Number(opening.args.closingTime) : null;
 }
 
 function seatOf({ keys, state }: AccountReader, { status }: SeatStatus): SeatView {
