@@ -49,7 +49,9 @@ export function constantsIn(code: Hex, length: number): readonly Hex[] {
     const opcode = bytes[at] ?? 0;
     if (opcode < PUSH1 || opcode > PUSH32) continue;
     const size = opcode - PUSH1 + 1;
-    if (size === length) found.add(`0x${bytes.subarray(at + 1, at + 1 + size).toString("hex")}`);
+    // What follows the code, its metadata, is no code: a constant that it cuts short is none.
+    if (size === length && at + size < bytes.length)
+      found.add(`0x${bytes.subarray(at + 1, at + 1 + size).toString("hex")}`);
     at += size;
   }
   return [...found];
