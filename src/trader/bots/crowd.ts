@@ -1,0 +1,239 @@
+import { existsSync, mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { sha256 } from "@noble/hashes/sha2.js";
+import { utf8ToBytes } from "@noble/hashes/utils.js";
+import { entropyToMnemonic } from "@scure/bip39";
+import { wordlist } from "@scure/bip39/wordlists/english.js";
+import type { ReceiptCheck } from "../../api/client.ts";
+import { ChainState } from "../../chain/chainState.ts";
+import { marketRegistryAbi } from "../../chain/abi.ts";
+import { type Chain, connect, senderOf } from "../../chain/clearingHouse.ts";
+import { LOCAL_CHAIN_ID } from "../../chain/deploy.ts";
+import { refusalOf } from "../../chain/refusals.ts";
+import { HedgerowError } from "../../protocol/errors.ts";
+import { type Hex, newSeedPhrase } from "../../protocol/keys.ts";
+import type { Prover } from "../../prover/prover.ts";
+import { type Connections, directConnections, proxiedConnections } from "../connections.ts";
+import { TraderDesk } from "../desk.ts";
+import type { Network } from "../home.ts";
+import { findMarket } from "../markets.ts";
+import { type Proxy, proxyAt } from "../proxy.ts";
+import { createWallet, openWallet, type Wallet } from "../store.ts";
+import { chanceOf } from "./chance.ts";
+import { type BotConfig, botsOf, brainFor, type CrowdConfig, stakeOf } from "./config.ts";
+import { MarketFeed } from "./feed.ts";
+import { type BotReport, BotRunner } from "./runner.ts";
+
+/** What a crowd is made of. */
+export type CrowdParts = {
+  readonly network: Network;
+  readonly config: CrowdConfig;
+  /** Home directory: the wallets are in a directory of it that the configuration names. */
+  readonly home: string;
+  /** Opens the bots' wallets. On a local chain there is one for all who do not care. */
+  readonly password?: string | undefined;
+  readonly prover: Pick<Prover, "prove">;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((text: string) => void) | undefined;
+};
+
+/** What a crowd has done. Amounts in base units; `fees`: what the chain has taken for fills and relays. */
+export type CrowdSummary = {
+  readonly seconds: number;
+  readonly bots: readonly (BotReport & { readonly fees: bigint })[];
+  readonly commands: number;
+  readonly commandsPerSecond: number;
+  readonly fills: number;
+  readonly contracts: number;
+  readonly refusals: Readonly<Record<string, number>>;
+  readonly profit: bigint;
+  readonly fees: bigint;
+  readonly openTickets: number;
+};
+
+/** A crowd that trades. */
+export type Crowd = {
+  readonly reports: () => readonly BotReport[];
+  readonly seconds: () => number;
+  /** Cancels all quotes, closes the tickets unless `hurry` is aborted, and lets everything go. */
+  readonly stop: (hurry?: AbortSignal) => Promise<CrowdSummary>;
+};
+
+/** Wallets of a chain where money has a value are opened with a password of their owner's. */
+export class BotPasswordMissing extends HedgerowError {
+  constructor(network: string) {
+    super(
+      "WalletPasswordMissing",
+      `network "${network}" is no local chain, and its bots' wallets need a password: give --password-file`,
+      { network },
+    );
+  }
+}
+
+type Bot = { readonly config: BotConfig; readonly wallet: Wallet; readonly desk: TraderDesk; readonly slot: number };
+
+/** A local chain's money has no value: neither its password nor its keystore's strength has to keep anybody out. */
+const LOCAL_PASSWORD = "bots of a local chain";
+const LOCAL_SCRYPT_N = 1 << 12;
+
+/**
+ * Opens wallets, funds accounts and lets the bots trade, in this process, over one reading of the chain and one prover
+ * (spec BOT-16). Throws BotPasswordMissing, UnknownMarket, BadAmount, and what wallets, chain and exchange throw.
+ */
+export async function startCrowd(parts: CrowdParts): Promise<Crowd> {
+  const { network, config, onProgress } = parts;
+  const { seed, stepMs } = config;
+  const proxy = network.proxy === undefined ? undefined : proxyAt(network.proxy);
+  const closers: (() => void | Promise<void>)[] = [() => proxy?.close()];
+  const closeAll = async (): Promise<void> => {
+    for (const close of closers.reverse()) await close();
+  };
+  try {
+    const reading = await connect(network.chain, network.clearingHouse, network.chainId, proxy?.node());
+    onProgress?.("reading the chain");
+    const chain = await ChainState.follow(reading, BigInt(network.fromBlock));
+    await chain.sync();
+    const operator = network.operator ?? (await operatorOf(reading));
+    const connectOne = (): Connections => connectionsOf(network, proxy, { domain: reading.domain, operator });
+
+    const bots: Bot[] = [];
+    const list = botsOf(config);
+    for (const bot of list) {
+      parts.signal?.throwIfAborted();
+      onProgress?.(`opening wallets: ${bots.length + 1} of ${list.length}`);
+      const { slot } = findMarket(chain.markets(chain.epoch), bot.market ?? config.market);
+      const wallet = await walletOf(parts, bot.name);
+      closers.push(() => wallet.close());
+      const desk = await TraderDesk.open({
+        wallet,
+        network,
+        chain,
+        prover: parts.prover,
+        connections: connectOne(),
+        sender: senderOf(network.chain, reading.chainId, wallet.fundingKey(), undefined, proxy?.node()),
+      });
+      closers.push(() => desk.close());
+      bots.push({ config: bot, wallet, desk, slot });
+    }
+    await fundAll(parts, bots);
+
+    const common = connectOne();
+    closers.push(() => common.close());
+    const slots = bots.map(({ slot }) => slot);
+    const feed = await MarketFeed.open(common.common, slots);
+    closers.push(() => feed.close());
+    const runners = bots.map(({ config: bot, wallet, desk, slot }) => {
+      const { tick } = desk.account.market(slot);
+      const receipts = wallet.receipts(reading);
+      return new BotRunner({
+        ...bot,
+        slot,
+        brain: brainFor(bot, { tick, decimals: network.decimals }),
+        chance: chanceOf(seed, bot.name),
+        desk,
+        feed,
+        ordersPerSecond: bot.ordersPerSecond ?? config.ordersPerSecond,
+        stepMs,
+        keepReceipts: (kept) => receipts.append(kept),
+      });
+    });
+    const firstEpoch = chain.epoch;
+    const firstBlock = await reading.client.getBlockNumber();
+    const started = performance.now();
+    for (const runner of runners) runner.start();
+    const seconds = (): number => (performance.now() - started) / 1_000;
+    return {
+      reports: () => runners.map(({ report }) => report),
+      seconds,
+      stop: async (hurry) => {
+        const passed = seconds();
+        await Promise.all(runners.map((runner) => runner.stop(hurry)));
+        // A node that is away cannot say what it took.
+        const fees = await Promise.all(bots.map(({ desk }) => feesSince(desk, firstEpoch, firstBlock).catch(() => 0n)));
+        const reports = runners.map(({ report }) => report);
+        await closeAll();
+        return summaryOf(reports, fees, passed);
+      },
+    };
+  } catch (error) {
+    await closeAll();
+    throw error;
+  }
+}
+
+function connectionsOf({ exchange }: Network, proxy: Proxy | undefined, verify: ReceiptCheck): Connections {
+  return proxy === undefined
+    ? directConnections(exchange, { verify })
+    : proxiedConnections(exchange, proxy, { verify });
+}
+
+/** Who signs the receipts, as the contract says. */
+async function operatorOf({ client, house }: Chain): Promise<Hex> {
+  try {
+    const address = await house.read.registry();
+    return await client.readContract({ address, abi: marketRegistryAbi, functionName: "operator" });
+  } catch (error) {
+    throw refusalOf(error);
+  }
+}
+
+/** The wallet of a bot; made when it is not there: from the seed on a local chain, otherwise from chance. */
+async function walletOf({ network, config, home, password }: CrowdParts, name: string): Promise<Wallet> {
+  const isLocal = network.chainId === LOCAL_CHAIN_ID;
+  const secret = password ?? (isLocal ? LOCAL_PASSWORD : undefined);
+  if (secret === undefined) throw new BotPasswordMissing(network.name);
+  const directory = join(home, config.wallets, name);
+  mkdirSync(join(home, config.wallets), { recursive: true, mode: 0o700 });
+  if (existsSync(join(directory, "keystore.json"))) return openWallet(directory, secret);
+  if (!isLocal) return createWallet(directory, newSeedPhrase(), secret);
+  const entropy = sha256(utf8ToBytes(`hedgerow/bots/${config.seed}/${name}`));
+  return createWallet(directory, entropyToMnemonic(entropy, wordlist), secret, { scryptN: LOCAL_SCRYPT_N });
+}
+
+/** Brings each account up to its stake, all at a time. */
+async function fundAll({ network, signal, onProgress }: CrowdParts, bots: readonly Bot[]): Promise<void> {
+  const faucet = network.chainId === LOCAL_CHAIN_ID;
+  let done = 0;
+  const run = signal === undefined ? {} : { signal };
+  const results = await Promise.allSettled(
+    bots.map(async ({ config, desk }) => {
+      await desk.run("catchUp", {}, run);
+      const { tickets } = desk.account.state;
+      if (tickets.length > 0) {
+        await desk.run("closeTickets", { tickets: tickets.map(({ ticketId }) => ticketId) }, run);
+      }
+      const missing = stakeOf(config, network.decimals) - desk.account.freeCash;
+      if (missing > 0n) await desk.run("deposit", { amount: missing.toString(), faucet }, run);
+      done += 1;
+      onProgress?.(`funding accounts: ${done} of ${bots.length}`);
+    }),
+  );
+  for (const result of results) if (result.status === "rejected") throw result.reason;
+}
+
+/** What the chain has taken from an account since a block: fees of fills on its tickets, and of its transitions. */
+async function feesSince(desk: TraderDesk, fromEpoch: number, block: bigint): Promise<bigint> {
+  const entries = await desk.run("history", { fromEpoch });
+  return entries.reduce((sum, entry) => (BigInt(entry.block) > block ? sum + BigInt(entry.fee) : sum), 0n);
+}
+
+function summaryOf(reports: readonly BotReport[], fees: readonly bigint[], seconds: number): CrowdSummary {
+  const refusals: Record<string, number> = {};
+  for (const report of reports) {
+    for (const [code, count] of Object.entries(report.refusals)) refusals[code] = (refusals[code] ?? 0) + count;
+  }
+  const sum = (of: (report: BotReport) => number): number => reports.reduce((total, report) => total + of(report), 0);
+  const commands = sum(({ commands: each }) => each);
+  return {
+    seconds,
+    bots: reports.map((report, i) => ({ ...report, fees: fees[i] ?? 0n })),
+    commands,
+    commandsPerSecond: commands / seconds,
+    fills: sum(({ fills }) => fills),
+    contracts: sum(({ contracts }) => contracts),
+    refusals,
+    profit: reports.reduce((total, { profit }) => total + profit, 0n),
+    fees: fees.reduce((total, each) => total + each, 0n),
+    openTickets: sum(({ openTickets }) => openTickets),
+  };
+}
