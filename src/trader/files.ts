@@ -47,11 +47,14 @@ export class FileExists extends HedgerowError {
 
 /** A file cannot be read. */
 export class FileUnreadable extends HedgerowError {
+  readonly reason: string;
+
   constructor(file: string, reason: string) {
     super("FileUnreadable", `${file} cannot be read (${reason}): check its name and who may read it`, {
       file,
       reason,
     });
+    this.reason = reason;
   }
 }
 
@@ -131,7 +134,7 @@ export function reasonOf(error: unknown): string {
 const MOST_BYTES = 1 << 20;
 
 function writeDraft(file: string, text: string): string {
-  const draft = `${file}.new`;
+  const draft = `${file}.${process.pid}.new`;
   // A draft that a crash left behind may have another mode.
   rmSync(draft, { force: true });
   const descriptor = openSync(draft, "wx", 0o600);

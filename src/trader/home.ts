@@ -3,8 +3,8 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import { z } from "zod";
 import { HedgerowError } from "../protocol/errors.ts";
+import type { Hex } from "../protocol/keys.ts";
 import { ensurePrivateDirectory, readSmallFile, writePrivateFile } from "./files.ts";
-import { address } from "./views.ts";
 
 /*
  * The home directory (spec ACC-18):
@@ -14,6 +14,12 @@ import { address } from "./views.ts";
  */
 
 const nameSchema = z.string().regex(/^[a-z0-9][a-z0-9-]{0,31}$/, "expected small letters, digits and hyphens");
+
+/** As in views.ts, which takes long to load: what is shown first must come at once. */
+const address = z.custom<Hex>(
+  (value) => typeof value === "string" && /^0x[0-9a-fA-F]{40}$/.test(value),
+  "expected an address",
+);
 
 /** Where a clearing house is, and the exchange that serves it: one file per network in the home directory. */
 export const networkSchema = z.strictObject({

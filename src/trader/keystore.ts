@@ -12,10 +12,10 @@ import { keccak_256 } from "@noble/hashes/sha3.js";
 import { entropyToMnemonic, mnemonicToEntropy } from "@scure/bip39";
 import { wordlist } from "@scure/bip39/wordlists/english.js";
 import { HDKey } from "viem/accounts";
-import { z } from "zod";
 import { HedgerowError } from "../protocol/errors.ts";
 import { addressOf, type Hex } from "../protocol/keys.ts";
 import { reasonOf } from "./files.ts";
+import { type CryptoSection, FUNDING_PATH, KeystoreMalformed, MOST_MEMORY, parseKeystore } from "./keystoreForm.ts";
 
 /*
  * Web3 secret storage, version 3: a secret behind a password, in the form that Ethereum's wallets share. The secret of
@@ -30,30 +30,11 @@ export class WrongPassword extends HedgerowError {
   }
 }
 
-/** A keystore is not what this program, or ethers, writes. */
-export class KeystoreMalformed extends HedgerowError {
-  readonly reason: string;
-
-  constructor(reason: string) {
-    super("KeystoreMalformed", `the keystore cannot be read: ${reason}`, { reason });
-    this.reason = reason;
-  }
-}
-
 /** The phrase of a wallet, and the Ethereum key at m/44'/60'/0'/0/0 of it, which pays deposits, bonds and gas. */
 export type PhraseSecret = { readonly kind: "full"; readonly phrase: string; readonly fundingKey: Hex };
 
 /** What a watch-only wallet holds: the text of a viewing key file. */
 export type ViewingSecret = { readonly kind: "viewing"; readonly text: string };
-
-/** What a keystore says without its password. */
-export type KeystoreOutline = {
-  readonly kind: "full" | "viewing";
-  /** The address that pays; undefined for a wallet that only watches. */
-  readonly address: Hex | undefined;
-};
-
-export const FUNDING_PATH = "m/44'/60'/0'/0/0";
 
 /** The Ethereum key of a phrase that parseSeedPhrase has let pass. */
 export async function fundingKeyOf(phrase: string): Promise<Hex> {
@@ -94,20 +75,13 @@ export async function sealViewing({ text }: ViewingSecret, password: string, scr
   return JSON.stringify({ id: randomUUID(), version: 3, crypto, "x-hedgerow": { kind: "viewing" } });
 }
 
-/** What a keystore says to everybody. Throws KeystoreMalformed. */
-export function outlineOf(json: string): KeystoreOutline {
-  const keystore = parsed(json);
-  if (keystore["x-hedgerow"]?.kind === "viewing") return { kind: "viewing", address: undefined };
-  return { kind: "full", address: keystore.address === undefined ? undefined : `0x${keystore.address}` };
-}
-
 /** The secret of the keystore of the wallet in `directory`. Throws WrongPassword, KeystoreMalformed. */
 export async function openKeystore(
   json: string,
   password: string,
   directory: string,
 ): Promise<PhraseSecret | ViewingSecret> {
-  const keystore = parsed(json);
+  const keystore = parseKeystore(json);
   const { secret, maskKey } = await unseal(keystore.crypto, password, directory);
   if (keystore["x-hedgerow"]?.kind === "viewing") return { kind: "viewing", text: secret.toString("utf8") };
   const extra = keystore["x-ethers"];
@@ -123,73 +97,6 @@ export async function openKeystore(
   }
   return { kind: "full", phrase, fundingKey };
 }
-
-// ------------------------------------------------------------------ form
-
-/** Parameters beyond these are nobody's who wants to open the file: they would take memory and time without end. */
-const MOST_MEMORY = 1 << 28;
-const MOST_PARALLEL = 16;
-
-const hexText = z
-  .string()
-  .max(20_000)
-  .regex(/^(0x)?([0-9a-fA-F]{2})*$/, "expected hex")
-  .transform((text) => text.replace(/^0x/, "").toLowerCase());
-const bytes = (length: number) =>
-  hexText.refine((text) => text.length === 2 * length, `expected ${length} bytes of hex`);
-const positive = z.int().min(1);
-const cryptoSchema = z.object({
-  cipher: z.literal("aes-128-ctr"),
-  cipherparams: z.object({ iv: bytes(16) }),
-  ciphertext: hexText,
-  kdf: z.literal("scrypt"),
-  kdfparams: z
-    .object({ salt: hexText, n: positive, r: positive, p: positive, dklen: z.literal(32) })
-    .refine(({ n }) => n > 1 && Number.isInteger(Math.log2(n)), { path: ["n"], error: "expected a power of two" })
-    .refine(({ n, r, p }) => 128 * n * r <= MOST_MEMORY && p <= MOST_PARALLEL && n * r * p <= MOST_MEMORY / 32, {
-      path: ["n"],
-      error: "the password would cost more memory or time than any wallet asks",
-    }),
-  mac: bytes(32),
-});
-const keystoreSchema = z.object({
-  version: z.literal(3),
-  address: bytes(20).optional(),
-  crypto: cryptoSchema,
-  "x-ethers": z
-    .object({
-      mnemonicCounter: bytes(16),
-      mnemonicCiphertext: hexText,
-      path: z.literal(FUNDING_PATH),
-      locale: z.literal("en"),
-    })
-    .optional(),
-  "x-hedgerow": z.object({ kind: z.literal("viewing") }).optional(),
-});
-
-type CryptoSection = z.infer<typeof cryptoSchema>;
-
-function parsed(json: string): z.infer<typeof keystoreSchema> {
-  let value: unknown;
-  try {
-    // Ethers writes "Crypto", the others "crypto".
-    value = JSON.parse(json, function (this: unknown, key: string, item: unknown) {
-      if (key !== "Crypto" || typeof this !== "object" || this === null) return item;
-      Object.assign(this, { crypto: item });
-      return undefined;
-    });
-  } catch {
-    // The parser's words would repeat parts of the file.
-    throw new KeystoreMalformed("it is no JSON");
-  }
-  const result = keystoreSchema.safeParse(value);
-  if (result.success) return result.data;
-  const [issue] = result.error.issues;
-  const field = issue === undefined || issue.path.length === 0 ? "the whole" : issue.path.join(".");
-  throw new KeystoreMalformed(`${field} is wrong: ${issue?.message ?? "not understood"}`);
-}
-
-// ------------------------------------------------------------------ sealing
 
 const stretch = promisify(pbkdf2);
 

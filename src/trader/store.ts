@@ -1,16 +1,12 @@
 import { existsSync } from "node:fs";
-import { join } from "node:path";
 import type { Chain } from "../chain/clearingHouse.ts";
 import { HedgerowError } from "../protocol/errors.ts";
 import { type Hex, parseSeedPhrase } from "../protocol/keys.ts";
-import { ensurePrivateDirectory, makeFilePrivate, readSmallFile, writePrivateFile } from "./files.ts";
+import { ensurePrivateDirectory, makeFilePrivate, writePrivateFile } from "./files.ts";
 import type { IndexJournal, IndexKind } from "./journal.ts";
 import {
   fundingKeyOf,
-  KeystoreMalformed,
-  type KeystoreOutline,
   openKeystore,
-  outlineOf,
   type PhraseSecret,
   sealPhrase,
   sealViewing,
@@ -23,25 +19,13 @@ import { outboxTable } from "./outboxTable.ts";
 import { type ReceiptStore, receiptStore } from "./receiptStore.ts";
 import { WalletRowDamaged } from "./storedForms.ts";
 import { parseViewingKey, type ViewingKey, viewingKeyText } from "./viewingKey.ts";
-import { openWalletDatabase, WalletDamaged, type WalletDatabase } from "./walletDatabase.ts";
+import { openWalletDatabase, type WalletDatabase } from "./walletDatabase.ts";
+import { keystoreFile, readKeystore, WalletExists, WalletNotFound } from "./walletFiles.ts";
 
 export { WrongPassword } from "./keystore.ts";
 export { BadRecord, WalletRowDamaged } from "./storedForms.ts";
-export { WalletDamaged, WalletInUse, WalletTooNew, WalletUnwritable } from "./walletDatabase.ts";
-
-/** There is already a wallet in the directory: nothing overwrites a phrase. */
-export class WalletExists extends HedgerowError {
-  constructor(directory: string) {
-    super("WalletExists", `${directory} already holds a wallet: open it, or name another directory`, { directory });
-  }
-}
-
-/** There is no wallet in the directory. */
-export class WalletNotFound extends HedgerowError {
-  constructor(directory: string) {
-    super("WalletNotFound", `${directory} holds no wallet: create one, or recover it from its phrase`, { directory });
-  }
-}
+export { WalletInUse, WalletTooNew, WalletUnwritable } from "./walletDatabase.ts";
+export { outlineOfWallet, WalletDamaged, WalletExists, WalletNotFound } from "./walletFiles.ts";
 
 /** The wallet holds a viewing key and no key that signs. */
 export class WalletOnlyWatches extends HedgerowError {
@@ -161,16 +145,6 @@ export async function changePassword(
   }
 }
 
-/** What a wallet says without its password. Throws WalletNotFound, WalletDamaged. */
-export async function outlineOfWallet(directory: string): Promise<KeystoreOutline> {
-  if (!existsSync(keystoreFile(directory))) throw new WalletNotFound(directory);
-  return readKeystore(directory, (json) => Promise.resolve(outlineOf(json)));
-}
-
-function keystoreFile(directory: string): string {
-  return join(directory, "keystore.json");
-}
-
 /** Holds the directory, and writes a keystore where there is none. */
 async function createIn(directory: string, seal: () => Promise<string>): Promise<WalletDatabase> {
   ensurePrivateDirectory(directory);
@@ -191,15 +165,6 @@ function openIn(directory: string): WalletDatabase {
   ensurePrivateDirectory(directory);
   makeFilePrivate(keystoreFile(directory));
   return openWalletDatabase(directory);
-}
-
-async function readKeystore<T>(directory: string, read: (json: string) => Promise<T>): Promise<T> {
-  const file = keystoreFile(directory);
-  try {
-    return await read(readSmallFile(file));
-  } catch (error) {
-    throw error instanceof KeystoreMalformed ? new WalletDamaged(file, error.reason) : error;
-  }
 }
 
 function walletOf(directory: string, { phrase, fundingKey }: PhraseSecret, database: WalletDatabase): Wallet {

@@ -6,21 +6,12 @@ import { makeFilePrivate, reasonOf } from "./files.ts";
 import { ORDERS_TABLE } from "./orderTable.ts";
 import { OUTBOX_TABLE } from "./outboxTable.ts";
 import { RECEIPTS_TABLE } from "./receiptStore.ts";
+import { WalletDamaged } from "./walletFiles.ts";
 
 /** Another process, or another part of this one, has the wallet open. */
 export class WalletInUse extends HedgerowError {
   constructor(directory: string) {
     super("WalletInUse", `the wallet in ${directory} is open elsewhere: close it there first`, { directory });
-  }
-}
-
-/** A file of the wallet is not what this program writes. */
-export class WalletDamaged extends HedgerowError {
-  constructor(file: string, reason: string) {
-    super("WalletDamaged", `${file} cannot be read (${reason}): move it away and recover the wallet from its phrase`, {
-      file,
-      reason,
-    });
   }
 }
 
