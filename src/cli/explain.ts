@@ -31,14 +31,18 @@ export function explanationFor(code: string): Explanation | undefined {
 }
 
 /** Prints what one code means, or all of them. Throws WrongUsage for one that is not known. */
-export function explain(code: string | undefined, { json = false }: { readonly json?: boolean }): void {
+export function explain(
+  code: string | undefined,
+  { json = false }: { readonly json?: boolean },
+  print: (text: string) => void,
+): void {
   const names = code === undefined ? Object.keys(EXPLANATIONS).sort() : [nameOf(code)];
   const entries = names.map((name) => ({ code: name, ...explanationOf(name) }));
   if (json) {
-    console.log(JSON.stringify(code === undefined ? entries : entries[0]));
+    print(JSON.stringify(code === undefined ? entries : entries[0]));
     return;
   }
-  console.log(entries.map(({ code: name, why = "", next = "" }) => textOf(name, why, next)).join("\n\n"));
+  print(entries.map(({ code: name, why = "", next = "" }) => textOf(name, why, next)).join("\n\n"));
 }
 
 /** A code as it is written, whatever the case; the part after "Matching." alone will do. */

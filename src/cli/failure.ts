@@ -60,14 +60,6 @@ export function failureText(error: unknown, options: FailureOptions = {}): strin
   return `hedgerow: ${oneLine(explained.why)} [${code}]\nWhat to do: ${explained.next}`;
 }
 
-/** Prints a failure and sets the process's exit code. The one place where commands fail. */
-export function reportFailure(error: unknown, options: FailureOptions = {}): ExitCode {
-  process.stderr.write(`${failureText(error, options)}\n`);
-  const code = exitCodeOf(error);
-  process.exitCode = code;
-  return code;
-}
-
 type Parts = Pick<HedgerowError, "code" | "message" | "details">;
 
 function partsOf(error: unknown, { command }: FailureOptions): Parts {

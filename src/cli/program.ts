@@ -1,10 +1,11 @@
 import { Command } from "commander";
 import type { ExchangeCommandOptions } from "./exchange.ts";
+import { addDoctorCommands } from "./doctor.ts";
 import { addLocalCommands } from "./local.ts";
 import { addMarketCommands } from "./markets.ts";
 import type { MatchOptions } from "./match.ts";
 import { addNetworkCommands } from "./network.ts";
-import { groupOf, type Io, withJson } from "./session.ts";
+import { groupOf, type Io, TERMINAL, withJson } from "./session.ts";
 import { addAccountCommands, addTradeCommands } from "./trade.ts";
 import { addWalletCommands } from "./wallet.ts";
 import manifest from "../../package.json" with { type: "json" };
@@ -40,7 +41,7 @@ Exit codes: 0 done, 1 a fault, 2 wrong usage, 3 refused, 4 unreachable,
 5 wallet, 130 Ctrl-C.`;
 
 /** The whole command line. Nothing runs, and nothing heavy is loaded, before one of its actions is called. */
-export function buildProgram(io?: Io): Command {
+export function buildProgram(io: Io = TERMINAL): Command {
   const program = new Command("hedgerow")
     .version(manifest.version, "-V, --version", "print the version")
     .usage("COMMAND [options]")
@@ -53,16 +54,17 @@ export function buildProgram(io?: Io): Command {
     .addHelpText("after", ({ command }) => (command.parent === null ? LAST_WORDS : ""))
     .exitOverride()
     // Failures are told in one place, by failure.ts.
-    .configureOutput({ outputError: () => undefined });
+    .configureOutput({ outputError: () => undefined, writeOut: (text) => io.print(text.trimEnd()) });
 
   addLocalCommands(program);
   addNetworkCommands(program);
+  addDoctorCommands(program);
   addWalletCommands(program, io);
   addMarketCommands(program);
   addTradeCommands(program, io);
   addAccountCommands(program, io);
   addToolCommands(program);
-  addHelpCommands(program);
+  addHelpCommands(program, io);
   for (const [heading, names] of GROUPS) {
     for (const command of program.commands) if (names.includes(command.name())) command.helpGroup(heading);
   }
@@ -85,14 +87,14 @@ function fullTerm(command: Command): string {
   return [command.name(), ...args].join(" ");
 }
 
-function addHelpCommands(program: Command): void {
+function addHelpCommands(program: Command, io: Io): void {
   withJson(program.command("explain"))
     .description("say in plain words why something was refused, and what to do")
     .argument("[code]", "as it stands in brackets behind a refusal; all of them if left out")
     .addHelpText("after", "\nExamples:\n  hedgerow explain TicketBelowMargin\n  hedgerow explain Matching.OffLimits")
     .action(async (code: string | undefined, options: { json?: true }) => {
       const { explain } = await import("./explain.ts");
-      explain(code, options);
+      explain(code, options, io.print);
     });
 
   const completion = groupOf(program, "completion", "print a script that completes commands in your shell");
@@ -109,7 +111,7 @@ function addHelpCommands(program: Command): void {
       )
       .action(async () => {
         const { completionScript } = await import("./completion.ts");
-        console.log(completionScript(shell, program));
+        io.print(completionScript(shell, program));
       });
   }
 
@@ -117,27 +119,11 @@ function addHelpCommands(program: Command): void {
     .description("print the versions of Hedgerow and Node")
     .action((options: { json?: true }) => {
       const versions = { hedgerow: manifest.version, node: process.versions.node };
-      console.log(options.json ? JSON.stringify(versions) : `hedgerow ${manifest.version}, Node ${versions.node}`);
+      io.print(options.json ? JSON.stringify(versions) : `hedgerow ${manifest.version}, Node ${versions.node}`);
     });
 }
 
 function addToolCommands(program: Command): void {
-  withJson(program.command("doctor"))
-    .description("check that everything Hedgerow needs is in place")
-    .action(async (options: { json?: true }) => {
-      const { examine } = await import("./doctor.ts");
-      const findings = examine();
-      const ok = findings.every((finding) => finding.ok);
-      if (options.json) {
-        console.log(JSON.stringify({ ok, findings }));
-      } else {
-        for (const { ok, what, found, remedy } of findings) {
-          console.log(`${ok ? "ok     " : "MISSING"} ${what}: ${found}${ok ? "" : ` -> ${remedy}`}`);
-        }
-      }
-      process.exitCode = ok ? 0 : 1;
-    });
-
   program
     .command("demo")
     .description("play a trading day on a local chain; demo --help says more")

@@ -80,6 +80,8 @@ export type Io = {
   /** Decimals of the network's collateral. */
   readonly decimals: (options: NetworkOptions) => Promise<number>;
   readonly print: (text: string) => void;
+  /** To standard error. */
+  readonly printError: (text: string) => void;
   readonly progress: ProgressStream;
 };
 
@@ -87,6 +89,7 @@ export const TERMINAL: Io = {
   open: openService,
   decimals: async (options) => (await openNetwork(options)).decimals,
   print: (text) => console.log(text),
+  printError: (text) => console.error(text),
   progress: process.stderr,
 };
 

@@ -56,10 +56,9 @@ export async function deposit(text: string, options: MoneyOptions, io: Io): Prom
   const { faucet, hold, wait } = options;
   const params = { amount, ...(wait === false && { wait }), ...(faucet && { faucet }), ...(hold && { hold }) };
   await once("deposit", params, options, io, ({ creditId, funding }) => {
-    const deposited = `deposited ${text}: credit ${creditId}`;
     return funding === null
-      ? `${deposited} is held back; hedgerow fund takes it into the account`
-      : `${deposited}\n${transitionText(funding)}`;
+      ? `deposited ${text}, which waits as a reserve; hedgerow fund takes it in:\ncredit ${creditId}`
+      : `deposited ${text}\n${transitionText(funding)}`;
   });
 }
 
