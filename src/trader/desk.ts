@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { toHex } from "viem";
 import type { ChainState } from "../chain/chainState.ts";
 import { approve, deposit, openSeat, type ProvenTransition, type Sender, senderOf } from "../chain/clearingHouse.ts";
+import { HedgerowError } from "../protocol/errors.ts";
 import { accountKeys, addressOf, type Hex } from "../protocol/keys.ts";
 import type { Prover } from "../prover/prover.ts";
 import { TraderAccount, WrongSeatStatus } from "./account.ts";
@@ -25,6 +26,13 @@ import { balanceOf, ticketsOf } from "./reports/balance.ts";
 import type { AccountReader } from "./reports/reader.ts";
 import type { Wallet } from "./store.ts";
 import type { CaughtUpView, TransitionView } from "./views.ts";
+
+/** What a command was given has not the form that COMMANDS gives it. */
+export class BadParams extends HedgerowError {
+  constructor(command: CommandName, field: string, rule: string) {
+    super("BadParams", `${command}: ${field || "what it was given"} is wrong: ${rule}`, { command, field });
+  }
+}
 
 /** What a desk is made of. */
 export type DeskParts = {
@@ -107,11 +115,13 @@ export class TraderDesk implements TraderService {
     return { keys, chain: this.chain, state, accountNumber: this.accountNumber, relayFee };
   }
 
-  /** Runs a command. Throws a ZodError for params that have not its form, and what the command throws. */
+  /** Runs a command. Throws BadParams, and what the command throws. */
   run<N extends CommandName>(name: N, params: CommandParams<N>, options: RunOptions = {}): Promise<CommandResult<N>> {
     const runner: Runner<N> = this.#runners[name];
-    COMMANDS[name].params.parse(params);
-    return runner(params, options);
+    const parsed = COMMANDS[name].params.safeParse(params);
+    if (parsed.success) return runner(params, options);
+    const [issue] = parsed.error.issues;
+    return Promise.reject(new BadParams(name, issue?.path.join(".") ?? "", issue?.message ?? "it is not understood"));
   }
 
   /** Lets go of the connections and the wallet. What is under way is written down. */

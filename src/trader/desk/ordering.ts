@@ -55,8 +55,23 @@ export class AnswerRefused extends HedgerowError {
   }
 }
 
+/** An order that this wallet did not sign is not signed anew by what the exchange says of it. */
+export class SignedElsewhere extends HedgerowError {
+  constructor(name: string) {
+    super(
+      "SignedElsewhere",
+      `this wallet has only the exchange's word for order ${name}, which was signed before it was recovered, or by another ` +
+        `device: cancel it and place another`,
+      { name },
+    );
+  }
+}
+
 /** How long a permission to see a ticket's orders is good for, seconds. */
 const WATCH_SECONDS = 86_400n;
+
+/** Stands where the signature of an order stands that this wallet did not sign. */
+const UNSIGNED = "0x";
 
 type Parts = {
   readonly account: TraderAccount;
@@ -150,10 +165,11 @@ export class Ordering {
     );
   }
 
-  /** Puts a new revision of an order in force. Throws as cancel does, and TooManyRevisions. */
+  /** Puts a new revision of an order in force. Throws as cancel does, and TooManyRevisions and SignedElsewhere. */
   async replace(name: string, change: OrderChange, options: ReachOptions = {}): Promise<PlacedView> {
     const stored = await this.#find(name, options);
     const { order, ...rest } = stored.entry;
+    if (rest.signature === UNSIGNED) throw new SignedElsewhere(refOf(order.clientId));
     const revised = await this.#account.replaceOrder(
       { order, signature: rest.signature },
       {
@@ -435,7 +451,7 @@ export class Ordering {
         expiry: 0n,
       };
       const request: OrderRequest = { slot, side, quantity, limitPrice: limitPrice.toString(), timeInForce };
-      this.#orders.record({ entry: { order, signature: "0x" }, request, recordedAt: now() });
+      this.#orders.record({ entry: { order, signature: UNSIGNED }, request, recordedAt: now() });
     }
     this.#orders.report(report);
   }
