@@ -150,6 +150,21 @@ describe("a desk when things go wrong", () => {
     await desk.close();
   });
 
+  test("a recovered wallet finds the orders that rest, cancels them, and signs none anew [CLI-26]", async () => {
+    const desk = await funded();
+    const [placed] = await desk.run("place", { orders: [order({ quantity: 2 })] });
+    const ref = placed?.order?.ref ?? "";
+    const other = await stage.recovered(desk.traderName);
+    const [found] = await other.run("orders", {});
+    assert.deepEqual([found?.ref, found?.quantity, found?.status], [ref, 2, "open"]);
+    await assert.rejects(other.run("replace", { order: ref, change: { quantity: 1 } }), { code: "SignedElsewhere" });
+    assert.equal((await other.run("cancel", { order: ref.slice(0, 6) })).order?.status, "cancelled");
+    assert.deepEqual(await other.run("orders", {}), []);
+    assert.deepEqual(await desk.run("orders", {}), []);
+    await other.close();
+    await desk.close();
+  });
+
   test("a second process cannot open the wallet while the first one has it [ACC-18]", async () => {
     const desk = await funded();
     await assert.rejects(stage.desk(desk.traderName), { code: "WalletInUse" });
