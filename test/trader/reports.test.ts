@@ -94,7 +94,7 @@ function checkBalance(world: World, trader: Trader, reader: AccountReader): void
   }
 }
 
-test("random days: reports agree with the model, statements reconcile, and a recovered account prints the same byte for byte [ACC-12, ACC-20, ACC-21]", async (t) => {
+test("random days: reports agree with the model, statements reconcile, and a recovered account prints the same byte for byte [REP-1, REP-2, REP-3, REP-4]", async (t) => {
   const kinds = new Map<string, number>();
   await playDays({
     seed,
