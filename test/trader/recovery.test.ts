@@ -14,10 +14,13 @@ import {
   MalformedSeedPhrase,
   sessionPrivateKey,
 } from "../../src/protocol/keys.ts";
+import { OutOfRange } from "../../src/protocol/field.ts";
+import { domainOf } from "../../src/protocol/order.ts";
+import { accountNumberOf } from "../../src/trader/accountNumber.ts";
 import { blindingOf, noteCommitment, nullifierOf, SLOTS, zeroNote } from "../../src/protocol/note.ts";
 import { type AccountChain, type AccountState, advance, NoteNotRecognised } from "../../src/trader/accountState.ts";
 import { INDEX_GAP, IndicesUsedUp, memoryJournal, nextIndex } from "../../src/trader/journal.ts";
-import { recoverAccount } from "../../src/trader/recovery.ts";
+import { fillsOf, findAccount, type HouseChain, recoverAccount } from "../../src/trader/recovery.ts";
 
 const PHRASE = "legal winner thank year wave sausage worth useful legal winner thank yellow";
 const KEYS = accountKeys(PHRASE, 0);
@@ -98,6 +101,10 @@ class PlainChain {
     const tree = this.#trees.get(note);
     if (tree === undefined) throw new UnknownNote(note);
     return { tree, path: { siblings: [], bits: [] } };
+  }
+
+  place(note: bigint, tree: bigint): void {
+    this.#trees.set(note, tree);
   }
 
   apply(happens: Step): void {
@@ -315,6 +322,107 @@ test("a phrase of another account finds no seat, a malformed one is refused [ACC
   assert.deepEqual(recoverAccount(PHRASE, 1, chain).status, { status: "none" });
   assert.throws(() => recoverAccount(PHRASE.replace("yellow", "winner"), 0, chain), MalformedSeedPhrase);
   assert.throws(() => recoverAccount("legal winner", 0, chain), MalformedSeedPhrase);
+});
+
+test("a viewing key sees the note, tickets and cash that the owner sees, at every step, and no credits [ACC-14, ACC-20]", () => {
+  const { ownerKey, viewingKey } = KEYS;
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 25 }), (history) => {
+      const chain = new PlainChain();
+      let watched: AccountState | undefined;
+      for (const happens of history) {
+        chain.apply(happens);
+        if (happens.synced) watched = advance({ ownerKey, viewingKey }, chain, watched);
+      }
+      watched = advance({ ownerKey, viewingKey }, chain, watched);
+      const none = { credits: [], creditIndex: 0n, creditKeys: [] };
+      assert.deepEqual(watched, { ...advance(KEYS, chain), ...none });
+      assert.deepEqual(watched.live?.account, { cash: chain.cash, positions: chain.positions });
+      assert.equal(watched.tickets.length, chain.open.length);
+    }),
+    { numRuns: 30 },
+  );
+});
+
+test("with its own spending key only an account finds its session keys: a chain that shows others changes nothing [ACC-11, ACC-20]", () => {
+  const chain = chainOf([{ ...PLAIN, kind: "open" }]);
+  for (const [id, ticket] of chain.tickets) chain.tickets.set(id, { ...ticket, sessionKey: `0x${"AB".repeat(20)}` });
+  const own = advance(KEYS, chain);
+  const { ownerKey, viewingKey } = KEYS;
+  const watched = advance({ ownerKey, viewingKey }, chain);
+  assert.equal(own.tickets[0]?.sessionKey, addressOf(sessionPrivateKey(KEYS.spendingKey, own.live?.index ?? 0n, 0)));
+  assert.equal(watched.tickets[0]?.sessionKey, `0x${"ab".repeat(20)}`);
+});
+
+const DOMAIN = domainOf(31337n, `0x${"c0".repeat(20)}`);
+
+/** A chain on which seats of a phrase at a house were opened, the first ones closed again. */
+function houseChain(closed: number, open: number): HouseChain {
+  const chain = new PlainChain();
+  chain.seatsOpened.clear();
+  for (let place = 0; place < closed + open; place++) {
+    const keys = accountKeys(PHRASE, accountNumberOf(DOMAIN, place));
+    chain.seatsOpened.set(keys.ownerKey, { epoch: 1, bond: 1n });
+    const note = zeroNote(keys.ownerKey);
+    chain.place(note, 1n);
+    if (place >= closed) continue;
+    const nullifier = nullifierOf(keys.viewingKey, note);
+    chain.transitioned.set(nullifier, {
+      action: "closeSeat",
+      epoch: 1,
+      nullifier,
+      newNote: note,
+      seat: keys.ownerKey,
+      cashDelta: 0n,
+      slot: 0n,
+      positionDelta: 0n,
+    });
+  }
+  return Object.assign(chain, { chain: { domain: DOMAIN } });
+}
+
+test("a phrase finds its account at a house: the first whose seat is not closed [ACC-12, ACC-16]", () => {
+  for (const [closed, open, status] of [
+    [0, 0, "none"],
+    [0, 1, "active"],
+    [2, 1, "active"],
+    [2, 0, "none"],
+  ] as const) {
+    const found = findAccount(PHRASE, houseChain(closed, open));
+    assert.equal(found.place, BigInt(closed));
+    assert.equal(found.accountNumber, accountNumberOf(DOMAIN, closed));
+    assert.equal(found.status.status, status);
+    assert.deepEqual(found.keys, accountKeys(PHRASE, found.accountNumber));
+  }
+  assert.throws(() => findAccount("legal winner", houseChain(0, 0)), MalformedSeedPhrase);
+});
+
+test("houses share no account of a phrase, and places of one house are told apart [ACC-16]", () => {
+  const numbers = [
+    accountNumberOf(DOMAIN),
+    accountNumberOf(DOMAIN, 1),
+    accountNumberOf(DOMAIN, 2 ** 16 - 1),
+    accountNumberOf({ ...DOMAIN, chainId: 1 }),
+    accountNumberOf({ ...DOMAIN, verifyingContract: `0x${"c1".repeat(20)}` }),
+  ];
+  assert.equal(new Set(numbers).size, numbers.length);
+  for (const number of numbers) assert(number >= 0n && number < 1n << 64n);
+  assert.throws(() => accountNumberOf(DOMAIN, 2 ** 16), OutOfRange);
+  assert.throws(() => accountNumberOf(DOMAIN, -1), OutOfRange);
+});
+
+test("what tickets have traded is added up from both sides of fills [ACC-12]", () => {
+  const chain = chainOf([
+    { ...PLAIN, kind: "open" },
+    { ...PLAIN, kind: "fill", contracts: 3, amount: 2n },
+    { ...PLAIN, kind: "fill", contracts: -2, amount: 3n },
+  ]);
+  const [first, second] = advance(KEYS, chain).tickets;
+  assert(first !== undefined && second !== undefined);
+  assert.deepEqual(fillsOf(chain, [first.ticketId, second.ticketId]), [
+    { ticketId: first.ticketId, fills: 2, bought: 3n, sold: 2n, fees: 14n },
+    { ticketId: second.ticketId, fills: 0, bought: 0n, sold: 0n, fees: 0n },
+  ]);
 });
 
 test("indices rise, also over lost transitions, and are never given twice nor beyond what recovery finds [ACC-6, ACC-12]", () => {
