@@ -1,16 +1,19 @@
 /**
  * Plays at random for as long as it is told: `npm run fuzz -- --minutes 10 --seed 1 --what days`. What it plays: whole
  * days on a chain with other numbers of traders, days and steps each time ("days"); the exchange as a state machine,
- * replayed and restored on the way ("exchange"); the matching engine beside the naive one ("books"). One seed after the
+ * replayed and restored on the way ("exchange"); the matching engine beside the naive one ("books"); wallets that die at
+ * any moment, and are recovered ("wallets"). One seed after the
  * other; stops at the first fault with its seed and exit code 1. A run ends after the time, so the last one is cut
  * short by nothing.
  */
 import { inspect } from "node:util";
+import fc from "fast-check";
 import { z } from "zod";
 import { argumentsOf } from "../src/cli/terminal.ts";
 import { playDays } from "../test/invariant/days.ts";
 import { compareBooks } from "../test/support/compareBooks.ts";
 import { playExchange } from "../test/support/randomExchange.ts";
+import { WalletWorld, walletStep } from "../test/support/walletWorld.ts";
 
 /** One run with a seed: what happened in it, and how often. */
 const GAMES = {
@@ -28,9 +31,19 @@ const GAMES = {
     compareBooks(seed, commands);
     return new Map([["commands", commands]]);
   },
+  wallets: async (seed: number): Promise<ReadonlyMap<string, number>> => {
+    const world = await WalletWorld.start();
+    try {
+      const lives = fc.sample(fc.array(walletStep, { minLength: 10, maxLength: 30 }), { seed, numRuns: 3 });
+      for (const steps of lives) await world.live(steps);
+    } finally {
+      await world.stop();
+    }
+    return world.tally;
+  },
 } as const;
 
-const USAGE = "npm run fuzz -- [--minutes N] [--seed S] [--what days|exchange|books]";
+const USAGE = "npm run fuzz -- [--minutes N] [--seed S] [--what days|exchange|books|wallets]";
 const { values } = argumentsOf(
   { minutes: { type: "string" }, seed: { type: "string" }, what: { type: "string" } },
   USAGE,
@@ -43,11 +56,11 @@ const parsed = z
       .int()
       .nonnegative()
       .default(Date.now() % 1_000_000_007),
-    what: z.enum(["days", "exchange", "books"]).default("days"),
+    what: z.enum(["days", "exchange", "books", "wallets"]).default("days"),
   })
   .safeParse(values);
 if (!parsed.success) {
-  console.error(`minutes is above 0, seed a whole number, and what days, exchange or books\n\n${USAGE}`);
+  console.error(`minutes is above 0, seed a whole number, and what days, exchange, books or wallets\n\n${USAGE}`);
   process.exit(2);
 }
 const options = parsed.data;
