@@ -495,7 +495,7 @@ function viewingKeys({ viewingKeysExported }: PrivacyFacts): InferenceView[] {
       topic: "viewing-key",
       level: "exposed",
       finding: `A viewing key was written out ${count(viewingKeysExported, "time", "times")}: who has it sees all of this account, past and future, and nothing takes it back.`,
-      advice: "Close the seat and go on with the wallet's next account: hedgerow seat close.",
+      advice: "Close the seat and go on with the wallet's next account: hedgerow seat close --to ADDRESS.",
     },
   ];
 }

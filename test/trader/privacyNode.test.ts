@@ -1,0 +1,146 @@
+import assert from "node:assert/strict";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { ChainState } from "../../src/chain/chainState.ts";
+import { call, closeEpoch, connect } from "../../src/chain/clearingHouse.ts";
+import { DOLLAR, priceOfMilliCents } from "../../src/clearing/leanHogs.ts";
+import { accountKeys, newSeedPhrase } from "../../src/protocol/keys.ts";
+import { directConnections } from "../../src/trader/connections.ts";
+import { TraderDesk } from "../../src/trader/desk.ts";
+import { lifeOf } from "../../src/trader/reports/life.ts";
+import { readRelayFee } from "../../src/trader/reports/reader.ts";
+import { createWallet } from "../../src/trader/store.ts";
+import { freshAddress } from "../support/desk.ts";
+import { type Asked, type RecordingNode, startRecordingNode } from "../support/recordingNode.ts";
+import { startUnprovenStage, type UnprovenStage } from "../support/unprovenStage.ts";
+import { unprovenProver } from "../support/unprovenExchange.ts";
+
+const dollars = (amount: bigint): string => (amount * DOLLAR).toString();
+
+let stage: UnprovenStage;
+let node: RecordingNode;
+let observed: RecordingNode;
+let directory: string;
+let desk: TraderDesk;
+const phrase = newSeedPhrase();
+before(async () => {
+  stage = await startUnprovenStage();
+  [node, observed] = [await startRecordingNode(stage.x.url), await startRecordingNode(stage.x.url)];
+  directory = await mkdtemp(join(tmpdir(), "hedgerow-privacy-"));
+  const network = { ...stage.network, chain: node.url };
+  desk = await TraderDesk.open({
+    wallet: await createWallet(join(directory, "wallet"), phrase, "a password for tests", { scryptN: 1_024 }),
+    network,
+    chain: await ChainState.follow(await connect(node.url, network.clearingHouse, network.chainId)),
+    prover: unprovenProver,
+    connections: directConnections(network.exchange),
+  });
+});
+after(async () => {
+  await desk.close();
+  node.stop();
+  observed.stop();
+  await stage.stop();
+  await rm(directory, { recursive: true, force: true });
+});
+
+/** What goes with a transaction of one's own, and tells the node no more than the transaction does. */
+const OF_SENDING: ReadonlySet<string> = new Set([
+  "eth_estimateGas",
+  "eth_fillTransaction",
+  "eth_getTransactionCount",
+  "eth_maxPriorityFeePerGas",
+  "eth_gasPrice",
+  "eth_feeHistory",
+  "eth_sendRawTransaction",
+  "eth_getTransactionReceipt",
+  "eth_blockNumber",
+  // Of a local chain's faucet.
+  "eth_getBalance",
+  "hardhat_setBalance",
+]);
+
+/** A question without the block that it is about, and without the day. */
+function shapeOf({ method, params }: Asked): string {
+  return `${method} ${JSON.stringify(params)}`
+    .replaceAll(/"data":"(0x[0-9a-f]{8})[0-9a-f]*"/g, '"data":"call $1"')
+    .replaceAll(/"(0x[0-9a-f]{1,12}|latest)"/g, '"#"')
+    .replaceAll(/"(blockHash)":"0x[0-9a-f]{64}"/g, '"$1":"#"')
+    .replaceAll('"fromBlock":"#","toBlock":"#"', '"blockHash":"#"')
+    .replaceAll(/\["0x[0-9a-f]{64}",false\]/g, '["#",false]');
+}
+
+test("a trader asks a node what a mere observer asks, except for the transactions it sends [PRI-7] [PRI-19]", async () => {
+  const { x } = stage;
+  const observer = await ChainState.follow(await connect(observed.url, x.chain.address, Number(x.chain.chainId)));
+  // What everybody may want to know, whatever they do: the house's terms, its token, the hours of the day.
+  await readRelayFee(observer);
+  await observer.chain.house.read.token();
+  await observer.chain.house.read.epochOf([observer.epoch]);
+  await observer.readBlockTimes();
+
+  // A day of a trader.
+  await desk.run("deposit", { amount: dollars(50_000n), faucet: true });
+  const limitPrice = priceOfMilliCents(80_000).toString();
+  const [sold] = await desk.run("place", { orders: [{ slot: 0, side: "sell", quantity: 2, limitPrice }] });
+  const [bought] = await desk.run("place", { orders: [{ slot: 0, side: "buy", quantity: 2, limitPrice }] });
+  assert.deepEqual([sold?.refusal, bought?.refusal], [null, null]);
+  await desk.run("withdraw", { amount: dollars(1_000n), to: freshAddress() });
+  await desk.run("closeTickets", {});
+  for (const view of ["balance", "tickets", "history", "statement", "privacy"] as const) await desk.run(view, {});
+  await desk.run("orders", { all: true });
+  await observer.sync();
+
+  // The evening.
+  const epoch = await x.chain.house.read.epochOf([x.state.epoch]);
+  await x.advanceTime(Number(epoch.closingTime - (await x.now())));
+  await closeEpoch(x.chain, x.operator).catch(() => undefined);
+  await observer.sync();
+  await desk.account.sync();
+  await x.mine(x.terms.windowBlocks);
+  await x.advanceTime(x.terms.windowA);
+  await desk.run("renew", { direct: true });
+  await x.mine(2 * x.terms.windowBlocks);
+  await x.advanceTime(x.terms.windowB);
+  await call(x.chain, x.operator, { functionName: "openEpoch", args: [] }).catch(() => undefined);
+  await observer.sync();
+  await desk.run("balance", {});
+  await desk.run("seat", { action: "sleep" });
+  await observer.sync();
+
+  const shapes = new Set(observed.asked.map(shapeOf));
+  const strange = (): readonly string[] =>
+    node.asked
+      .filter(({ method }) => !OF_SENDING.has(method))
+      .map(shapeOf)
+      .filter((shape) => !shapes.has(shape));
+  assert.deepEqual([...new Set(strange())], []);
+
+  // Nothing of its own is named in any question but in a transaction's own data.
+  const { account } = desk;
+  const life = lifeOf(desk.reader);
+  const hexOf = (value: bigint): string => value.toString(16).padStart(64, "0");
+  const keys = accountKeys(phrase, desk.accountNumber);
+  const names = [hexOf(keys.ownerKey), hexOf(keys.viewingKey), hexOf(keys.spendingKey)];
+  for (const { event, ticketId } of life.happenings) {
+    if (ticketId !== undefined) names.push(ticketId.slice(2));
+    if (event.eventName !== "Transitioned") continue;
+    names.push(hexOf(event.args.nullifier), hexOf(event.args.newNote));
+  }
+  for (const { sessionKey } of account.chain.tickets.values()) names.push(sessionKey.slice(2).toLowerCase());
+  names.push(...account.state.creditKeys.map((key) => key.slice(2).toLowerCase()));
+  assert(life.happenings.length >= 8 && names.length > 20);
+  const telling = (): readonly Asked[] =>
+    node.asked.filter(({ method, params }) => {
+      if (["eth_estimateGas", "eth_sendRawTransaction"].includes(method)) return false;
+      const text = JSON.stringify(params).toLowerCase();
+      return names.some((name) => text.includes(name));
+    });
+  assert.deepEqual(telling(), []);
+
+  // A question about a seat of one's own would have been seen.
+  await desk.chain.chain.house.read.seatOf([keys.ownerKey]);
+  assert.deepEqual([strange().length, telling().length], [1, 1]);
+});
