@@ -23,7 +23,7 @@ const CONFIG = {
   ordersPerSecond: 20,
   bots: [
     { name: "maker", strategy: "marketMaker", stake: "100000", maxPosition: 8 },
-    { name: "random", strategy: "random", count: 2, stake: "60000", everySeconds: 0.4, maxPosition: 6 },
+    { name: "random", strategy: "random", stake: "60000", everySeconds: 0.3, maxPosition: 6 },
     {
       name: "momentum",
       strategy: "momentum",
@@ -43,10 +43,10 @@ async function until(what: string, holds: () => boolean, seconds = 60): Promise<
   }
 }
 
-async function startBots(): Promise<Crowd> {
+async function startBots(onProgress?: (text: string) => void): Promise<Crowd> {
   const config = parseCrowdConfig(JSON.stringify(CONFIG));
   const prover = await sharedProver();
-  running = await startCrowd({ network: stage.network, config, home: stage.directory, prover });
+  running = await startCrowd({ network: stage.network, config, home: stage.directory, prover, onProgress });
   return running;
 }
 
@@ -90,9 +90,14 @@ test("a crowd trades with real proofs, goes on over an exchange that restarts, a
   );
 });
 
-test("the same crowd starts again with the same wallets [BOT-16]", async () => {
-  const crowd = await startBots();
-  await until("trading", () => crowd.reports().some(({ state }) => state === "trading"));
+test("the same crowd starts again with the same wallets, which need no more funds than they lost [BOT-16]", async () => {
+  const drawn: string[] = [];
+  const crowd = await startBots((text) => drawn.push(text));
+  const reports = crowd.reports();
+  assert.deepEqual(
+    reports.map(({ name }) => name),
+    ["maker", "random", "momentum"],
+  );
   const summary = await crowd.stop(AbortSignal.abort());
   running = undefined;
   assert(summary.bots.every(({ state }) => state === "stopped"));
