@@ -23,6 +23,8 @@ export type AgentParts = {
   readonly logger: Pick<Logger, "info" | "warn" | "error">;
   /** Told of each event; must not throw or wait. */
   readonly onEvent?: (event: AgentEvent) => void;
+  /** Told where the agent stands, each time that it has looked. */
+  readonly onRound?: (status: AgentStatus) => void;
 };
 
 /** How long a transition is first thought to take, the least that is ever assumed, and the same of a block. Seconds. */
@@ -137,6 +139,7 @@ export class Agent {
     this.#watchMargin(look);
     this.#watchSeat(look);
     this.#duties = plan(this.#viewOf(look));
+    this.#parts.onRound?.(this.status);
     const due = this.#duties.find((duty) => duty.at <= look.now && this.#mayTry(duty));
     if (due === undefined) return this.#pause(this.#untilNext(look));
     await this.#perform(due, look);
@@ -459,9 +462,10 @@ export class Agent {
 
   async #end(): Promise<void> {
     const { service, surroundings } = this.#parts;
-    await this.#server?.close(STOP_MS);
-    surroundings.close();
-    await service.close();
+    await this.#server?.close(STOP_MS, async () => {
+      surroundings.close();
+      await service.close();
+    });
     this.#tell("ended", "the agent has ended; the wallet is free");
   }
 }

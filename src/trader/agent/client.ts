@@ -65,6 +65,8 @@ export type AgentClient = TraderService & {
   status(): Promise<AgentStatus>;
   /** Tells the agent to end; it answers before it does. */
   stop(): Promise<void>;
+  /** Settles when the connection is gone: where it was the agent that ended, its wallet is free. */
+  readonly ended: Promise<void>;
 };
 
 /**
@@ -152,6 +154,7 @@ function clientOver(socket: Socket, path: string): AgentClient {
   });
   socket.on("error", (error) => fail(new AgentUnreachable(path, error.message)));
   socket.on("close", () => fail(new AgentUnreachable(path, "it closed the connection")));
+  const ended = new Promise<void>((resolve) => socket.once("close", () => resolve()));
   // A connection at rest keeps no process alive.
   socket.unref();
 
@@ -192,6 +195,10 @@ function clientOver(socket: Socket, path: string): AgentClient {
     status: () => ask("agent-status", {}, AGENT_COMMANDS["agent-status"].result),
     stop: async () => {
       await ask("agent-stop", {}, AGENT_COMMANDS["agent-stop"].result);
+    },
+    get ended() {
+      socket.ref();
+      return ended;
     },
     close: () =>
       new Promise((resolve) => {

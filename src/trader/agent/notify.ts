@@ -90,6 +90,7 @@ export function programNotifier(program: string, options: NotifierOptions = {}):
         onIdle = resolve;
         setTimeout(resolve, timeoutMs).unref();
       });
+      waiting.length = 0;
     },
   };
 }

@@ -52,12 +52,17 @@ export type AgentServed = {
 
 export type AgentServer = {
   readonly path: string;
-  /** Takes no more requests, asks those under way to end, and cuts what is left after `graceMs`. */
-  close(graceMs?: number): Promise<void>;
+  /**
+   * Takes no more requests, asks those under way to end, and gives them up after `graceMs`. Then does `last`, and only
+   * then lets the clients go: when they see the end, the wallet is free.
+   */
+  close(graceMs?: number, last?: () => Promise<void>): Promise<void>;
 };
 
 const SLOW_MS = 30_000;
 const GRACE_MS = 3_000;
+/** How long a client may take for its last answers when the agent ends. Milliseconds. */
+const CUT_MS = 500;
 /** Bytes of answers that wait for a client; above it the agent reads no further requests of it, and tells no steps. */
 const UNREAD_BYTES = 1 << 20;
 
@@ -81,10 +86,15 @@ export async function serveAgent(path: string, served: AgentServed): Promise<Age
   chmodSync(path, 0o600);
   return {
     path,
-    close: async (graceMs = GRACE_MS) => {
+    close: async (graceMs = GRACE_MS, last) => {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-      await Promise.all([...connections].map((connection) => connection.end(graceMs)));
-      await closed;
+      await Promise.all([...connections].map((connection) => connection.quiet(graceMs)));
+      try {
+        await last?.();
+      } finally {
+        for (const connection of connections) connection.cut();
+        await closed;
+      }
     },
   };
 }
@@ -112,7 +122,11 @@ function listening(server: Server, path: string): Promise<void> {
   });
 }
 
-type Connection = { end(graceMs: number): Promise<void> };
+type Connection = {
+  /** Takes no more requests; settles when none is under way, or in a while. */
+  readonly quiet: (graceMs: number) => Promise<void>;
+  readonly cut: () => void;
+};
 
 /** One client: many requests at once, until it closes its side, says what is no message, or does not read. */
 function serve(socket: Socket, served: AgentServed): Connection {
@@ -190,18 +204,17 @@ function serve(socket: Socket, served: AgentServed): Connection {
   });
 
   return {
-    end: (graceMs) =>
+    quiet: (graceMs) =>
       new Promise((resolve) => {
-        if (socket.destroyed) {
-          resolve();
-          return;
-        }
-        socket.once("close", () => resolve());
-        ending = () => socket.end();
+        ending = resolve;
         for (const controller of underWay.values()) controller.abort();
-        if (underWay.size === 0) ending();
-        setTimeout(() => socket.destroy(), graceMs).unref();
+        if (underWay.size === 0) resolve();
+        setTimeout(resolve, graceMs).unref();
       }),
+    cut: () => {
+      socket.end();
+      setTimeout(() => socket.destroy(), CUT_MS).unref();
+    },
   };
 }
 
