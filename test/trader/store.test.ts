@@ -1,26 +1,32 @@
 import assert from "node:assert/strict";
 import { fork } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readdir, readFile, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { test, type TestContext } from "node:test";
-import { Wallet as EthersWallet } from "ethers";
+import { encryptKeystoreJson, HDNodeWallet, Wallet as EthersWallet } from "ethers";
+import fc from "fast-check";
 import { privateKeyToAddress } from "viem/accounts";
+import { z } from "zod";
 import { senderOf } from "../../src/chain/clearingHouse.ts";
 import { ownSigning } from "../../src/exchange/ownSigning.ts";
 import { domainOf } from "../../src/protocol/order.ts";
 import { type Receipt, type SignedReceipt, verifyReceipt } from "../../src/protocol/receipt.ts";
 import { ContradictingReceipts, type OrderReceipt, ReceiptDamaged } from "../../src/trader/receiptStore.ts";
 import { accountKeys, MalformedSeedPhrase, newSeedPhrase } from "../../src/protocol/keys.ts";
+import { WalletNotPrivate } from "../../src/trader/files.ts";
 import {
+  changePassword,
   createWallet,
   openWallet,
+  outlineOfWallet,
   WalletDamaged,
   WalletExists,
   WalletInUse,
   WalletNotFound,
+  WalletTooNew,
   WrongPassword,
 } from "../../src/trader/store.ts";
 
@@ -118,6 +124,182 @@ test("a wallet that is open in another process is refused until that process end
   await once(holder, "exit");
   const opened = await openWallet(directory, PASSWORD);
   assert.equal(opened.journal({ chainId: 31337n, address: "0xaa" }, 0n).highest("note"), 3n);
+  opened.close();
+});
+
+test("the keystore is the common format both ways: ethers reads ours and we read that of ethers [ACC-17]", async (context) => {
+  const directory = await temporaryWallet(context);
+  const phrase = newSeedPhrase();
+  const wallet = await createWallet(directory, phrase, "pass\u00e9 \ufb01ne", QUICK);
+  const ours = await readFile(join(directory, "keystore.json"), "utf8");
+  // Passwords that look alike are alike: NFKC.
+  const theirs = await EthersWallet.fromEncryptedJson(ours, "passe\u0301 fine");
+  assert.equal(theirs.privateKey, wallet.fundingKey());
+  assert("mnemonic" in theirs && theirs.mnemonic?.phrase === phrase);
+  assert.deepEqual(await outlineOfWallet(directory), { kind: "full", address: theirs.address.toLowerCase() });
+  wallet.close();
+
+  const { address, privateKey, mnemonic, path } = HDNodeWallet.fromPhrase(phrase);
+  assert(mnemonic !== null && path !== null);
+  const account = { address, privateKey, mnemonic: { entropy: mnemonic.entropy, path, locale: "en" } };
+  const written = await encryptKeystoreJson(account, PASSWORD, { scrypt: { N: 1 << 10 } });
+  await writeFile(join(directory, "keystore.json"), written);
+  const opened = await openWallet(directory, PASSWORD);
+  context.after(() => opened.close());
+  assert.equal(opened.phrase, phrase);
+  assert.equal(opened.fundingKey(), theirs.privateKey);
+});
+
+test("the funding key is the phrase's Ethereum key at m/44'/60'/0'/0/0 [ACC-17]", async (context) => {
+  const phrase = "test test test test test test test test test test test junk";
+  const wallet = await createWallet(await temporaryWallet(context), phrase, PASSWORD, QUICK);
+  context.after(() => wallet.close());
+  assert.equal(privateKeyToAddress(wallet.fundingKey()), "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266");
+});
+
+test("a password is changed for both, keystore and phrase, and the old one opens nothing [ACC-17]", async (context) => {
+  const directory = await temporaryWallet(context);
+  const phrase = newSeedPhrase();
+  (await createWallet(directory, phrase, PASSWORD, QUICK)).close();
+  await assert.rejects(changePassword(directory, "wrong", "battery staple", QUICK), WrongPassword);
+  await changePassword(directory, PASSWORD, "battery staple", QUICK);
+  await assert.rejects(openWallet(directory, PASSWORD), WrongPassword);
+  const opened = await openWallet(directory, "battery staple");
+  assert.equal(opened.phrase, phrase);
+  await assert.rejects(changePassword(directory, "battery staple", PASSWORD, QUICK), WalletInUse);
+  opened.close();
+  assert.equal((await stat(join(directory, "keystore.json"))).mode & 0o777, 0o600);
+});
+
+/** A keystore, and what opening the wallet says where `change` was made to its text. */
+async function afterChange(context: TestContext) {
+  const directory = await temporaryWallet(context);
+  const phrase = newSeedPhrase();
+  (await createWallet(directory, phrase, PASSWORD, QUICK)).close();
+  const file = join(directory, "keystore.json");
+  const text = await readFile(file, "utf8");
+  const open = async (changed: string | Uint8Array): Promise<"opened" | "refused"> => {
+    await writeFile(file, changed);
+    try {
+      const wallet = await openWallet(directory, PASSWORD);
+      wallet.close();
+      assert.equal(wallet.phrase, phrase);
+      return "opened";
+    } catch (error) {
+      assert(error instanceof WalletDamaged || error instanceof WrongPassword, String(error));
+      assert(!phrase.split(" ").some((word) => word.length > 6 && error.message.includes(word)));
+      return "refused";
+    }
+  };
+  return { text, open };
+}
+
+test("a keystore with anything cut, flipped or put in its place opens the very phrase or is refused [ACC-17]", async (context) => {
+  const { text, open } = await afterChange(context);
+  await fc.assert(
+    fc.asyncProperty(fc.nat(text.length - 1), async (length) => {
+      assert.equal(await open(text.slice(0, length)), "refused");
+    }),
+    { numRuns: 20 },
+  );
+  await fc.assert(
+    fc.asyncProperty(fc.nat(text.length - 1), fc.integer({ min: 0, max: 7 }), async (at, bit) => {
+      const bytes = Buffer.from(text);
+      bytes[at] = (bytes[at] ?? 0) ^ (1 << bit);
+      await open(bytes);
+    }),
+    { numRuns: 100 },
+  );
+  await fc.assert(
+    fc.asyncProperty(fc.oneof(fc.json(), fc.string(), fc.uint8Array()), async (other) => {
+      assert.equal(await open(other), "refused");
+    }),
+    { numRuns: 25 },
+  );
+  assert.equal(await open(text), "opened");
+});
+
+test("another phrase beside the key is noticed: the format's own checksum does not cover it [ACC-17]", async (context) => {
+  const { text, open } = await afterChange(context);
+  const keystore = z
+    .looseObject({ "x-ethers": z.looseObject({ mnemonicCiphertext: z.string() }) })
+    .parse(JSON.parse(text));
+  const { mnemonicCiphertext } = keystore["x-ethers"];
+  const flipped = (mnemonicCiphertext.startsWith("0") ? "1" : "0") + mnemonicCiphertext.slice(1);
+  const changed = { ...keystore, "x-ethers": { ...keystore["x-ethers"], mnemonicCiphertext: flipped } };
+  assert.equal(await open(JSON.stringify(changed)), "refused");
+  const shorter = { ...keystore["x-ethers"], mnemonicCiphertext: mnemonicCiphertext.slice(2) };
+  assert.equal(await open(JSON.stringify({ ...keystore, "x-ethers": shorter })), "refused");
+});
+
+test("a keystore that asks for endless memory or time is refused at once [ACC-17]", async (context) => {
+  const { text, open } = await afterChange(context);
+  const started = performance.now();
+  for (const [n, r, p] of [
+    [2 ** 31, 8, 1],
+    [2 ** 25, 8, 1],
+    [2, 2 ** 24, 1],
+    [1024, 8, 2 ** 20],
+    [2 ** 17, 8, 16],
+    [2 ** 18, 16, 1],
+    [1000, 8, 1],
+    [1, 8, 1],
+    [0, 8, 1],
+    [-1024, 8, 1],
+    [1e300, 8, 1],
+    [1024.5, 8, 1],
+  ] as const) {
+    const changed = text.replace(/"n":1024,"r":8,"p":1/, `"n":${n},"r":${r},"p":${p}`);
+    assert.notEqual(changed, text);
+    assert.equal(await open(changed), "refused");
+  }
+  assert.equal(await open(text.replace('"scrypt"', '"pbkdf2"')), "refused");
+  assert.equal(await open(text.replace('"salt":"', `"salt":"${"ab".repeat(20_000)}`)), "refused");
+  assert.equal(await open(`${"[".repeat(100_000)}${"]".repeat(100_000)}`), "refused");
+  assert(performance.now() - started < 5_000);
+});
+
+test("files of a wallet that were open to others are closed when it is opened, and links are refused [ACC-18]", async (context) => {
+  const directory = await temporaryWallet(context);
+  (await createWallet(directory, newSeedPhrase(), PASSWORD, QUICK)).close();
+  await chmod(directory, 0o755);
+  for (const file of ["keystore.json", "wallet.sqlite"]) await chmod(join(directory, file), 0o644);
+  const wallet = await openWallet(directory, PASSWORD);
+  wallet.journal(HOUSE, 0n).record("note", 1n);
+  assert.equal((await stat(directory)).mode & 0o777, 0o700);
+  for (const file of await readdir(directory))
+    assert.equal((await stat(join(directory, file))).mode & 0o777, 0o600, file);
+  wallet.close();
+
+  const database = join(directory, "wallet.sqlite");
+  await rename(database, join(directory, "..", "elsewhere.sqlite"));
+  await symlink(join(directory, "..", "elsewhere.sqlite"), database);
+  await assert.rejects(openWallet(directory, PASSWORD), WalletNotPrivate);
+});
+
+test("a database of a later version is left alone [ACC-18]", async (context) => {
+  const directory = await temporaryWallet(context);
+  (await createWallet(directory, newSeedPhrase(), PASSWORD, QUICK)).close();
+  const database = new DatabaseSync(join(directory, "wallet.sqlite"));
+  assert.deepEqual({ ...database.prepare("PRAGMA user_version").get() }, { user_version: 1 });
+  database.exec("PRAGMA user_version = 2");
+  database.close();
+  await assert.rejects(openWallet(directory, PASSWORD), WalletTooNew);
+  const untouched = new DatabaseSync(join(directory, "wallet.sqlite"), { readOnly: true });
+  assert.deepEqual({ ...untouched.prepare("PRAGMA user_version").get() }, { user_version: 2 });
+  untouched.close();
+});
+
+test("a crash while the keystore was written leaves no wallet, or the old one [ACC-18]", async (context) => {
+  const directory = await temporaryWallet(context);
+  await mkdir(directory);
+  await writeFile(join(directory, "keystore.json.77.new"), '{"address":"12');
+  await assert.rejects(openWallet(directory, PASSWORD), WalletNotFound);
+  const phrase = newSeedPhrase();
+  (await createWallet(directory, phrase, PASSWORD, QUICK)).close();
+  await writeFile(join(directory, `keystore.json.${process.pid}.new`), "{");
+  const opened = await openWallet(directory, PASSWORD);
+  assert.equal(opened.phrase, phrase);
   opened.close();
 });
 
