@@ -54,8 +54,8 @@ const UNICODE: Glyphs = {
 const ASCII: Glyphs = {
   lying: "#",
   standing: ".:|#",
-  up: "+",
-  down: "-",
+  up: "^",
+  down: "v",
   rule: "-",
   wall: "|",
   dot: "-",

@@ -27,6 +27,7 @@ import {
   cell,
   changeStyle,
   changeText,
+  clockText,
   countText,
   dateText,
   painted,
@@ -68,7 +69,7 @@ export async function runMarkets(name: string | undefined, options: MarketOption
       for await (const event of client.watchAnnouncements({ signal })) {
         if (options.json) print(json(announcementJson(event)));
         else if (event.kind === "announcement")
-          print(announcementText(event.announcement, event.time, markets, decimals));
+          print(`${clockText(event.time)} ${announcementText(event.announcement, markets, decimals)}`);
         const { kind } = event;
         if (kind === "epoch" || !options.json || event.announcement.type === "batch") continue;
         // The session, the day or its prices are others now.
@@ -118,7 +119,7 @@ export async function runBook(name: string, options: BookOptions): Promise<void>
       { kind: "day", at: now, epoch, markets },
       { kind: "select", slot },
       { kind: "book", book },
-      { kind: "trades", slot, trades },
+      { kind: "trades", slot, trades, isHistory: true },
     );
     const { width, look } = outputOf(options);
     print(bookPicture(model, width, look).join("\n"));
@@ -186,6 +187,7 @@ export async function runCandles(name: string, options: CandlesOptions): Promise
       width,
       height: Math.max(4, Math.min(CHART_HEIGHT, height - 6)),
       format,
+      tick,
       interval: SECONDS[interval],
       look,
     });
@@ -262,7 +264,7 @@ export function marketTable(
     if (widest > width && rank > 0) continue;
     const hidden =
       columns.length > kept.length
-        ? look.paint("quiet", "\nhedgerow markets NAME shows margins, fees and the rest")
+        ? look.paint("quiet", "\nhedgerow markets NAME shows everything about one of them")
         : "";
     return lines + hidden;
   }

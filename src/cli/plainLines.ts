@@ -30,17 +30,12 @@ export function candleLine(market: MarketReport, candle: Candle, decimals: numbe
   return `${dateText(candle.time)} ${nameOf(market)} ${figures}, volume ${countText(candle.volume)}`;
 }
 
-/** What was announced. `time`: unix seconds. */
+/** What was announced, as a sentence. */
 export function announcementText(
   announcement: Announcement,
-  time: number | bigint,
   markets: readonly MarketReport[],
   decimals: number,
 ): string {
-  return `${clockText(time)} ${sentenceOf(announcement, markets, decimals)}`;
-}
-
-function sentenceOf(announcement: Announcement, markets: readonly MarketReport[], decimals: number): string {
   const marketAt = (at: number): MarketReport | undefined => markets.find(({ slot }) => slot === at);
   switch (announcement.type) {
     case "epoch-opened":

@@ -1,6 +1,7 @@
 import type { MarketReport } from "../exchange/service.ts";
 import { contractName } from "../trader/markets.ts";
 import type { Look, Style } from "./colours.ts";
+import { announcementText } from "./plainLines.ts";
 import { ladder, ladderHeight, nextOfDay, tape } from "./screenLadder.ts";
 import { marketOf, type Own, type WatchModel } from "./screenModel.ts";
 import {
@@ -111,34 +112,9 @@ function noticeLine(model: WatchModel, width: number, look: Look): Line {
     const seconds = Math.max(0, Math.floor(now - connection.since));
     return [cell(`no connection for ${durationText(seconds)}: trying again; what is shown is old`, "warning")];
   }
-  const text = noticeText(model);
-  if (text !== undefined) return [cell(text, "warning")];
+  const { notice, markets, decimals } = model;
+  if (notice !== undefined) return [cell(announcementText(notice.announcement, markets, decimals), "warning")];
   return [cell(look.glyphs.rule.repeat(Math.max(0, width)), "quiet")];
-}
-
-function noticeText({ notice, markets, decimals, slot: shown }: WatchModel): string | undefined {
-  if (notice === undefined) return undefined;
-  const { announcement } = notice;
-  switch (announcement.type) {
-    case "epoch-opened":
-      return `day ${announcement.epoch} is open until ${clockText(announcement.closingTime)}`;
-    case "session": {
-      const market = markets.find(({ slot }) => slot === announcement.slot);
-      return market === undefined ? undefined : `${contractName(market.contractId)} is ${announcement.session}`;
-    }
-    case "epoch-closed": {
-      const market = markets.find(({ slot }) => slot === shown);
-      const price = announcement.settlementPrices.find(({ slot }) => slot === shown)?.price;
-      const settled =
-        market === undefined || price === undefined
-          ? ""
-          : ` at ${amountText(price, priceFormat(market.tick, decimals))}`;
-      const { renewFrom, renewUntil } = announcement;
-      return `the day is closed${settled}; renew from ${clockText(renewFrom)} to ${clockText(renewUntil)}`;
-    }
-    case "batch":
-      return undefined;
-  }
 }
 
 function body(
@@ -198,7 +174,6 @@ function restingOf(own: Own, slot: number, side: "buy" | "sell", price: bigint):
 
 function ownLines(own: Own, model: WatchModel, width: number, height: number, look: Look): readonly Line[] {
   const rows = height - 1;
-  const orders = orderLines(own, model, rows);
   const account = accountLines(own, model, rows);
   const fills = fillLines(own, model, rows);
   const { glyphs } = look;
@@ -211,48 +186,63 @@ function ownLines(own: Own, model: WatchModel, width: number, height: number, lo
   if (width >= WIDE) {
     const third = Math.floor((width - 2 * WALL) / 3);
     const right = beside(exactly(fills, rows), third, account, glyphs);
-    return [rule, ...beside(exactly(orders, rows), width - 2 * third - 2 * WALL, right, glyphs)];
+    return [rule, ...beside(orderLines(own, model, rows), width - 2 * third - 2 * WALL, right, glyphs)];
   }
   // Where there is room for two columns only, fills stand below the orders.
   const forFills = Math.min(fills.length, Math.max(2, Math.floor(rows / 2)));
-  const left = [...orders.slice(0, rows - forFills), ...fills.slice(0, forFills)];
+  const orders = orderLines(own, model, rows - forFills);
+  const left = [...orders, ...fills.slice(0, rows - orders.length)];
   if (width < NARROW) return [rule, ...account.slice(0, 3), ...left].slice(0, height);
   const half = Math.ceil((width - WALL) / 2);
   return [rule, ...beside(exactly(left, rows), half, account, glyphs)];
 }
 
-/** Contracts that a column has room for by name. */
-const NAME_WIDTH = 10;
+/** Columns for the name of a contract. */
+const NAME_WIDTH = 13;
 
-function orderLines(own: Own, { markets, decimals }: WatchModel, rows: number): Line[] {
+/** The name, where it is not that of the market that is shown. */
+function otherName(contract: string, model: WatchModel): string {
+  const market = marketOf(model);
+  return market !== undefined && contractName(market.contractId) === contract
+    ? ""
+    : ` ${contract.slice(0, NAME_WIDTH)}`;
+}
+
+function orderLines(own: Own, model: WatchModel, rows: number): Line[] {
+  const { markets, decimals } = model;
   if (own.orders.length === 0) return [[cell("no open orders", "quiet")]];
-  const lines = own.orders.map(({ slot, contract, side, quantity, filled, limitPrice, status }): Line => {
+  const isShown = ({ slot }: { readonly slot: number }): number => (slot === model.slot ? 0 : 1);
+  const sorted = [...own.orders].sort((a, b) => isShown(a) - isShown(b));
+  const lines = sorted.map(({ slot, contract, side, quantity, filled, limitPrice, status }): Line => {
     const tick = markets.find((market) => market.slot === slot)?.tick ?? 1n;
     const price = amountText(BigInt(limitPrice), priceFormat(tick, decimals));
     return [
       cell(side.padEnd(4), side === "buy" ? "bid" : "ask"),
-      cell(` ${`${countText(filled)}/${countText(quantity)}`.padStart(7)} ${price.padStart(10)} `),
-      cell(contract.slice(0, NAME_WIDTH).padEnd(NAME_WIDTH), "quiet"),
+      cell(` ${`${countText(filled)}/${countText(quantity)}`.padStart(7)} ${price.padStart(10)}`),
+      cell(otherName(contract, model), "quiet"),
       cell(status === "open" ? "" : ` ${status}`, "warning"),
     ];
   });
-  return more([[cell(`open orders: ${own.orders.length}`, "quiet")], ...lines], rows);
+  const shown = lines.slice(0, Math.max(0, rows - 1));
+  const hidden = lines.length > shown.length ? `, ${shown.length} of them shown` : "";
+  return [[cell(`open orders: ${own.orders.length}${hidden}`, "quiet")], ...shown];
 }
 
-function fillLines(own: Own, { markets, decimals }: WatchModel, rows: number): Line[] {
+function fillLines(own: Own, model: WatchModel, rows: number): Line[] {
+  const { markets, decimals } = model;
   if (own.fills.length === 0) return [[cell("no fills yet", "quiet")]];
   const lines = own.fills.map(({ time, side, quantity, price, contract }): Line => {
     const tick = markets.find((market) => contractName(market.contractId) === contract)?.tick ?? 1n;
     return [
       cell(`${clockText(time)} `, "quiet"),
       cell(
-        `${side.padEnd(4)} ${countText(quantity)} @ ${amountText(price, priceFormat(tick, decimals))}`,
+        `${side === "buy" ? "bought" : "sold  "} ${countText(quantity)} at ${amountText(price, priceFormat(tick, decimals))}`,
         sideStyle(side),
       ),
-      cell(` ${contract.slice(0, NAME_WIDTH)}`, "quiet"),
+      cell(otherName(contract, model), "quiet"),
     ];
   });
-  return [[cell("my fills", "quiet")], ...lines].slice(0, rows);
+  return lines.slice(0, rows);
 }
 
 function sideStyle(side: "buy" | "sell"): Style {
@@ -277,8 +267,8 @@ function accountLines({ balance }: Own, { decimals }: WatchModel, rows: number):
   const held = balance.positions.filter(({ total }) => total !== 0);
   const positions = held.map(({ contract, total, maintenanceMargin }): Line => [
     cell(`${contract.slice(0, NAME_WIDTH).padEnd(NAME_WIDTH)} `),
-    cell(`${total > 0 ? "+" : ""}${countText(total)}`.padStart(7), total > 0 ? "bid" : "ask"),
-    cell(`  margin ${amountText(BigInt(maintenanceMargin), format)}`, "quiet"),
+    cell(`${total > 0 ? "+" : ""}${countText(total)}`.padStart(5), total > 0 ? "bid" : "ask"),
+    cell(` margin ${amountText(BigInt(maintenanceMargin), format)}`, "quiet"),
   ]);
   const none: Line[] = [[cell("no positions", "quiet")]];
   return more([...figures, ...(positions.length === 0 ? none : positions)], rows);

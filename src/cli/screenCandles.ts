@@ -19,6 +19,8 @@ export type ChartOptions = {
   /** Lines of the prices alone. */
   readonly height: number;
   readonly format: AmountFormat;
+  /** Smallest step of a price, base units. */
+  readonly tick: bigint;
   readonly interval: number;
   readonly look: Look;
 };
@@ -33,7 +35,7 @@ const TIME_STEP = 12;
  * trade have no candle and take no column.
  */
 export function candleChart(candles: readonly Candle[], options: ChartOptions): string[] {
-  const { width, height, format, look } = options;
+  const { width, format, tick, look } = options;
   const labels = candles.flatMap(({ high, low }) => [amountText(high, format), amountText(low, format)]);
   const labelWidth = Math.max(0, ...labels.map((label) => label.length));
   const columns = Math.max(1, width - labelWidth - 3);
@@ -41,16 +43,16 @@ export function candleChart(candles: readonly Candle[], options: ChartOptions): 
   if (shown.length === 0) return ["no trades yet"];
   const top = shown.reduce((most, { high }) => (high > most ? high : most), shown[0]?.high ?? 0n);
   const bottom = shown.reduce((least, { low }) => (low < least ? low : least), shown[0]?.low ?? 0n);
-  // Lines count from above; a price belongs to the line that it is nearest to.
   const span = top - bottom;
+  const { height, labelStep } = scaleOf(span, tick, options.height);
+  // Lines count from above; a price belongs to the line that it is nearest to.
   const lineOf = (price: bigint): number =>
-    span === 0n ? Math.floor(height / 2) : Math.round((Number(top - price) / Number(span)) * (height - 1));
+    span === 0n ? 0 : Math.round((Number(top - price) / Number(span)) * (height - 1));
   const priceAt = (line: number): bigint =>
-    span === 0n ? top : top - (span * BigInt(line)) / BigInt(Math.max(1, height - 1));
+    span === 0n ? top : toTick(top - (span * BigInt(line)) / BigInt(Math.max(1, height - 1)), tick);
 
   const price = (line: number): Line => {
-    const labelled = span === 0n ? line === lineOf(top) : line % LABEL_STEP === 0;
-    const label = labelled ? amountText(priceAt(line), format) : "";
+    const label = line % labelStep === 0 ? amountText(priceAt(line), format) : "";
     return [
       cell(`${label.padStart(labelWidth)} ${look.glyphs.wall} `, "quiet"),
       ...shown.map((candle) => candleCell(candle, line, lineOf, look)),
@@ -70,10 +72,27 @@ export function candleChart(candles: readonly Candle[], options: ChartOptions): 
   return lines.map((line) => painted(line, width, look));
 }
 
+/** Lines for a span of prices. Where it has few steps, each step is the same number of lines away from the next. */
+function scaleOf(span: bigint, tick: bigint, most: number): { readonly height: number; readonly labelStep: number } {
+  if (span === 0n) return { height: 1, labelStep: 1 };
+  const steps = tick > 0n && span % tick === 0n ? span / tick : 0n;
+  if (steps === 0n || steps >= BigInt(most)) return { height: most, labelStep: LABEL_STEP };
+  const each = Math.min(LABEL_STEP, Math.floor((most - 1) / Number(steps)));
+  return { height: Number(steps) * each + 1, labelStep: each === 1 ? LABEL_STEP : each };
+}
+
+/** The price of a line as one that can be traded. */
+function toTick(price: bigint, tick: bigint): bigint {
+  if (tick <= 0n) return price;
+  const rest = ((price % tick) + tick) % tick;
+  return rest * 2n < tick ? price - rest : price - rest + tick;
+}
+
 function candleCell(candle: Candle, line: number, lineOf: (price: bigint) => number, { glyphs }: Look): Cell {
   const { open, high, low, close } = candle;
   const rose = close >= open;
   const style = rose ? "up" : "down";
+  if (open === close && line === lineOf(open)) return cell(glyphs.rule, style);
   const [bodyTop, bodyBottom] = rose ? [close, open] : [open, close];
   if (line >= lineOf(bodyTop) && line <= lineOf(bodyBottom)) return cell(rose ? glyphs.rose : glyphs.fell, style);
   return line >= lineOf(high) && line <= lineOf(low) ? cell(glyphs.wick, style) : cell(" ");

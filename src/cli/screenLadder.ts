@@ -39,7 +39,7 @@ export function ladder(book: BookSides, options: LadderOptions): Line[] {
   const countWidth = Math.max(8, ...shown.map(({ quantity }) => countText(quantity).length));
   const most = Math.max(1, ...shown.map(({ quantity }) => quantity));
   const ownWidth = mine === undefined ? 0 : 7;
-  const barWidth = Math.min(40, options.width - (priceWidth + 2 + countWidth + 2 + 6 + ownWidth + 2));
+  const barWidth = options.width - (priceWidth + 2 + countWidth + 2 + 6 + ownWidth + 2);
   const rowOf =
     (side: "buy" | "sell") =>
     ({ price, quantity, orders }: Level): Line => {

@@ -80,7 +80,13 @@ export type WatchEvent =
   | { readonly kind: "lost"; readonly at: number; readonly reason: string }
   | { readonly kind: "book"; readonly book: BookSnapshot }
   | { readonly kind: "update"; readonly slot: number; readonly update: BookUpdate }
-  | { readonly kind: "trades"; readonly slot: number; readonly trades: readonly PublicTrade[] }
+  | {
+      readonly kind: "trades";
+      readonly slot: number;
+      readonly trades: readonly PublicTrade[];
+      /** They were asked for, and did not come as they happened. */
+      readonly isHistory: boolean;
+    }
   | { readonly kind: "announcement"; readonly at: number; readonly announcement: Announcement }
   | { readonly kind: "orders"; readonly at: number; readonly orders: readonly OrderView[] }
   | { readonly kind: "balance"; readonly balance: BalanceView }

@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
-import { basename, join } from "node:path";
+import { basename } from "node:path";
 import type { AnnouncementEvent } from "../api/client.ts";
+import { socketPathOf } from "../trader/agent/socketPath.ts";
 import type { TraderService } from "../trader/commands.ts";
 import { lookFor } from "./colours.ts";
 import { awaitEnding, type Ending } from "./ending.ts";
@@ -10,6 +11,7 @@ import type { WatchOptions } from "./markets.ts";
 import { announcementText, fillLine, quoteLine, tradeLine } from "./plainLines.ts";
 import { render } from "./screen.ts";
 import { emptyModel, marketOf, reduce, type WatchEvent, type WatchModel } from "./screenModel.ts";
+import { clockText } from "./screenText.ts";
 import { openScreen } from "./screenTerminal.ts";
 import { openService, walletDirectory } from "./session.ts";
 import { feedWallet, localTime, startFeed } from "./watchFeed.ts";
@@ -131,9 +133,11 @@ export function textLines(
     case "day":
       return before.connection.state === "lost" ? ["connected again"] : [];
     case "announcement":
-      return [announcementText(event.announcement, event.at, model.markets, decimals)];
+      return [`${clockText(event.at)} ${announcementText(event.announcement, model.markets, decimals)}`];
     case "trades":
-      return market === undefined ? [] : newTrades(model, before).map((trade) => tradeLine(market, trade, decimals));
+      return market === undefined
+        ? []
+        : newTrades(model, event, before).map((trade) => tradeLine(market, trade, decimals));
     case "book":
     case "update": {
       if (market === undefined) return [];
@@ -157,7 +161,7 @@ function jsonLines(model: WatchModel, event: WatchEvent, before: WatchModel): re
       case "trades":
         return market === undefined
           ? []
-          : newTrades(model, before).map((trade) => ({ type: "trade", ...tradeJson(market, trade) }));
+          : newTrades(model, event, before).map((trade) => ({ type: "trade", ...tradeJson(market, trade) }));
       case "book":
       case "update":
         return market === undefined ? [] : [bookEventJson(market, event)];
@@ -168,8 +172,13 @@ function jsonLines(model: WatchModel, event: WatchEvent, before: WatchModel): re
   return lines().map((line) => JSON.stringify(line));
 }
 
-/** Trades that were not known before, oldest first. */
-function newTrades({ trades }: WatchModel, before: WatchModel): WatchModel["trades"] {
+/** Trades that were not known before, oldest first; without those from before the watching began. */
+function newTrades(
+  { trades }: WatchModel,
+  { isHistory }: WatchEvent & { readonly kind: "trades" },
+  before: WatchModel,
+): WatchModel["trades"] {
+  if (isHistory && before.trades.length === 0) return [];
   return trades.filter((trade) => !before.trades.includes(trade)).reverse();
 }
 
@@ -192,19 +201,18 @@ async function slotNamed({ connect }: MarketAccess, name: string): Promise<numbe
   }
 }
 
-/** The wallet that is named, or that a daemon holds; none where there is only an exchange. */
+/** The wallet that is named, or that a daemon holds: nobody is asked for a password to look at a market. */
 async function walletOf(options: WatchOptions): Promise<OpenWallet | undefined> {
-  const isNamed = options.wallet !== undefined || options.passwordFile !== undefined;
-  // Another exchange's orders would be shown beside this one's book.
-  if (options.exchange !== undefined && !isNamed) return undefined;
-  const directory = isNamed ? await walletDirectory(options) : await walletDirectory(options).catch(() => undefined);
-  if (directory === undefined) return undefined;
-  if (!isNamed && !existsSync(join(directory, "agent.sock"))) return undefined;
-  try {
+  if (options.wallet !== undefined || options.passwordFile !== undefined) {
+    const directory = await walletDirectory(options);
     return { name: basename(directory), service: await openService(options) };
-  } catch (error) {
-    // A daemon that died leaves its socket: the market can be watched without it.
-    if (isNamed) throw error;
-    return undefined;
   }
+  // Another exchange's orders would be shown beside this one's book.
+  if (options.exchange !== undefined) return undefined;
+  const directory = await walletDirectory(options).catch(() => undefined);
+  const socket = directory === undefined ? "" : socketPathOf(directory);
+  if (directory === undefined || !existsSync(socket)) return undefined;
+  const { connectAgent } = await import("../trader/agent/client.ts");
+  const service = await connectAgent(socket);
+  return service === undefined ? undefined : { name: basename(directory), service };
 }

@@ -104,11 +104,11 @@ export function startFeed(
   async function followTrades(client: ExchangeClient, at: number, until: AbortSignal): Promise<void> {
     const askNewest = async (): Promise<void> => {
       const trades = await client.fetchTrades(at, TRADES);
-      if (!until.aborted) dispatch({ kind: "trades", slot: at, trades });
+      if (!until.aborted) dispatch({ kind: "trades", slot: at, trades, isHistory: true });
     };
     const stream = async (): Promise<void> => {
       for await (const trade of client.watchTrades(at, { signal: until })) {
-        dispatch({ kind: "trades", slot: at, trades: [trade] });
+        dispatch({ kind: "trades", slot: at, trades: [trade], isHistory: false });
       }
     };
     // Asked once more when the stream is surely open: nothing in between is missed.

@@ -119,6 +119,7 @@ const BALANCE: BalanceView = {
   account: "0",
   epoch: 4,
   phase: "trading",
+  closingTime: 1_900_018_853,
   seat: { status: "active", epoch: 4, ownerKey: `0x${"11".repeat(32)}` },
   cash: "0",
   freeCash: (90_000n * DOLLAR).toString(),
@@ -144,6 +145,7 @@ const BALANCE: BalanceView = {
     },
   ],
   ticketCash: "0",
+  ticketWorth: "0",
   openTickets: 1,
   leftOverTickets: 0,
   credits: [],
@@ -181,21 +183,26 @@ const marketArbitrary = fc
     }),
   );
 const event: fc.Arbitrary<WatchEvent> = fc.oneof(
-  fc.record({ kind: fc.constant("tick"), at: fc.integer({ min: NOW, max: NOW + 100_000 }) }),
+  fc.integer({ min: NOW, max: NOW + 100_000 }).map((at): WatchEvent => ({ kind: "tick", at })),
   fc.array(marketArbitrary, { maxLength: 4 }).map((markets) => day(...markets)),
-  fc.record({ kind: fc.constant("lost"), at: fc.constant(NOW), reason: fc.string() }),
+  fc.string().map((reason): WatchEvent => ({ kind: "lost", at: NOW, reason })),
   fc
     .record({ slot: fc.integer({ min: 0, max: 2 }), seq: fc.nat(), bids: levels, asks: levels })
-    .map((book) => ({ kind: "book", book })),
+    .map((book): WatchEvent => ({ kind: "book", book })),
   fc
     .record({
       slot: fc.integer({ min: 0, max: 2 }),
       changes: fc.array(fc.record({ side, price, quantity: fc.nat(), orders: fc.nat() })),
     })
-    .map(({ slot, changes }) => ({ kind: "update", slot, update: { seq: 1, prevSeq: 0, changes } })),
+    .map(({ slot, changes }): WatchEvent => ({ kind: "update", slot, update: { seq: 1, prevSeq: 0, changes } })),
   fc
     .array(fc.record({ seq: fc.nat(), price, quantity: contracts, takerSide: side }), { maxLength: 20 })
-    .map((trades) => ({ kind: "trades", slot: 0, trades: trades.map(({ seq, ...rest }) => trade(seq, rest)) })),
+    .map((trades): WatchEvent => ({
+      kind: "trades",
+      slot: 0,
+      isHistory: false,
+      trades: trades.map(({ seq, ...rest }) => trade(seq, rest)),
+    })),
   fc
     .array(
       fc.record({
@@ -207,15 +214,15 @@ const event: fc.Arbitrary<WatchEvent> = fc.oneof(
         limitPrice: price.map(String),
       }),
     )
-    .map((orders) => ({ kind: "orders", at: NOW, orders: orders.map(order) })),
+    .map((orders): WatchEvent => ({ kind: "orders", at: NOW, orders: orders.map(order) })),
   fc.constant<WatchEvent>({ kind: "balance", balance: BALANCE }),
-  fc.string({ unit: "grapheme" }).map((problem) => ({ kind: "wallet", problem })),
+  fc.string({ unit: "grapheme" }).map((problem): WatchEvent => ({ kind: "wallet", problem })),
   fc
     .record({ type: fc.constant("session"), slot: fc.nat(7), session: fc.constantFrom("open", "halted") })
-    .map((announcement) => ({ kind: "announcement", at: NOW, announcement })),
+    .map((announcement): WatchEvent => ({ kind: "announcement", at: NOW, announcement })),
   fc
     .constantFrom<Key[]>("next", "previous", "deeper", "shallower", "help")
-    .map((key) => ({ kind: "key", key }) as const),
+    .map((key): WatchEvent => ({ kind: "key", key })),
 );
 const size = fc.oneof(fc.constantFrom([80, 24] as const, [120, 40] as const), fc.tuple(fc.nat(200), fc.nat(80)));
 
@@ -230,7 +237,6 @@ test("whatever happens, the view has as many lines as the terminal and none is w
         const lines = render(modelOf(withWallet ? { wallet: "main" } : {}, events), width, height, look);
         assert.equal(lines.length, height);
         for (const line of lines) {
-          // eslint-disable-next-line no-control-regex
           const text = line.replace(/\u001b\[[0-9;]*m/g, "");
           assert(text.length <= width, `${text.length} > ${width}: ${text}`);
           assert.match(text, /^[ -~▁-█▉-▏░▲▼─│·…]*$/u);
@@ -251,7 +257,7 @@ test("pictures of any book and any candles keep to the width [SCR-1]", () => {
   fc.assert(
     fc.property(fc.array(candle), levels, levels, fc.integer({ min: 1, max: 150 }), (candles, bids, asks, width) => {
       const format = priceFormat(1n, 6);
-      const chart = candleChart(candles, { width, height: 10, format, interval: 60, look: PLAIN });
+      const chart = candleChart(candles, { width, height: 10, format, tick: 1_000n, interval: 60, look: PLAIN });
       const picture = bookPicture(
         after(day(marketWith()), { kind: "book", book: { slot: 0, seq: 1, bids, asks } }),
         width,
@@ -289,7 +295,7 @@ function shown(model: WatchModel, width = 80, height = 24): string {
 }
 
 test("the view shows market, last price and change, session, time to close, both sides and the tape [SCR-3]", () => {
-  const text = shown(after(day(marketWith()), BOOK, { kind: "trades", slot: 0, trades: [trade(3)] }));
+  const text = shown(after(day(marketWith()), BOOK, { kind: "trades", slot: 0, trades: [trade(3)], isHistory: true }));
   for (const part of [
     /LEAN HOGS {2}32,150\.00 {2}▲ \+150\.00 \(\+0\.46%\)/,
     /open {2}close in 5:12:33/,
@@ -360,9 +366,9 @@ test("with a wallet its orders, fills, positions and margin are shown, and its q
       /── main ─/,
       /open orders: 1/,
       /buy +2\/5 +32,140\.00/,
-      /buy +2 @ 32,140\.00/,
+      /bought 2 at 32,140\.00/,
       /margin used +3,300\.00/,
-      /LEAN HOGS +\+1 +margin 3,000\.00/,
+      /LEAN HOGS +\+1 margin 3,000\.00/,
       /32,140\.00 +5 +1 +3 /,
     ]) {
       assert.match(text, part, `${width}x${height}`);
@@ -460,7 +466,6 @@ test("styles set no background, and the words are the same with and without them
   const coloured = render(model, 100, 30, lookOf({ colour: true, unicode: true }));
   assert.deepEqual(coloured.map(stripVTControlCharacters), render(model, 100, 30, PLAIN));
   for (const line of coloured) {
-    // eslint-disable-next-line no-control-regex
     for (const [, codes = ""] of line.matchAll(/\u001b\[([0-9;]*)m/g)) assert.doesNotMatch(codes, /(^|;)(4\d|7|10\d)/);
   }
 });
