@@ -222,6 +222,17 @@ export const EXPLANATIONS: Readonly<Record<string, Explanation>> = {
     "Round it to a whole step.",
     ({ money }) => `Prices go in steps of ${money("tick")}, and ${money("price")} is not a whole number of them.`,
   ),
+  BadWorkedOrder: usage("An iceberg cannot be worked like this.", "Give a smaller --iceberg than the order's size."),
+  UnknownWorkedOrder: usage("This wallet has worked no iceberg of this name.", "hedgerow resume lists them."),
+  PartRefused: refused(
+    "A part of the worked iceberg was refused, so nothing more was sent.",
+    "Mend what was wrong, and hedgerow resume goes on.",
+    ({ text }) => `A part of the worked iceberg was refused (${text("reason")}), so nothing more was sent.`,
+  ),
+  PartCancelled: refused(
+    "A part of the worked iceberg was cancelled, so nothing more was sent.",
+    "hedgerow resume goes on with it.",
+  ),
   QuantityOutOfRange: refused("An order is for 1 to 2147483647 contracts.", "Give such a number."),
 
   // ------------------------------------------------------------------------------------------ tickets and the seat

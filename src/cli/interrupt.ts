@@ -1,7 +1,7 @@
 import { Interrupted } from "./prompt.ts";
 
 /** How long a command may take to end by itself once it is told to. Milliseconds. */
-const GRACE_MS = 3_000;
+const GRACE_MS = 10_000;
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
 /**

@@ -1,10 +1,15 @@
 import { Command } from "commander";
 import type { ExchangeCommandOptions } from "./exchange.ts";
+import { addAgentCommands } from "./agent.ts";
+import { addBotsCommands } from "./bots.ts";
 import { addDoctorCommands } from "./doctor.ts";
 import { addLocalCommands } from "./local.ts";
 import { addMarketCommands } from "./markets.ts";
 import type { MatchOptions } from "./match.ts";
 import { addNetworkCommands } from "./network.ts";
+import { addPrivacyCommands } from "./privacy.ts";
+import { addReportCommands } from "./reports.ts";
+import { addRunCommands } from "./run.ts";
 import { groupOf, type Io, TERMINAL, withJson } from "./session.ts";
 import { addAccountCommands, addTradeCommands } from "./trade.ts";
 import { addWalletCommands } from "./wallet.ts";
@@ -15,7 +20,7 @@ const GROUPS: readonly (readonly [string, readonly string[]])[] = [
   ["Begin:", ["local", "network", "wallet", "doctor"]],
   ["Money:", ["deposit", "fund", "withdraw", "balance", "history", "statement", "audit"]],
   ["Markets:", ["markets", "book", "trades", "candles", "watch"]],
-  ["Orders:", ["buy", "sell", "orders", "cancel", "replace"]],
+  ["Orders:", ["buy", "sell", "orders", "cancel", "replace", "resume"]],
   ["Account:", ["ticket", "renew", "seat", "catch-up", "privacy", "agent"]],
   ["Many at once:", ["run", "bots", "match"]],
   ["Operator:", ["exchange", "demo"]],
@@ -25,13 +30,12 @@ const LAST_GROUP = "Help:";
 const FIRST_STEPS = `A futures exchange on which nobody sees what you hold, and everybody can check
 that you can pay.
 
-From nothing to a filled, private order:
-  hedgerow local --with-bots                a whole exchange on this machine; then,
-                                            in another terminal:
-  hedgerow wallet new                       a wallet, its seed phrase and password
-  hedgerow deposit 100000 --faucet          test dollars into your account
-  hedgerow buy 1 LEAN-HOGS-JUN --market     one contract at the best price
-  hedgerow balance                          what you own now
+From nothing to a filled, private order (the last four in another terminal):
+  hedgerow local --with-bots             a whole exchange on this machine
+  hedgerow wallet new                    a wallet: its seed phrase, a password
+  hedgerow deposit 100000 --faucet       test dollars into your account
+  hedgerow buy 1 LEAN-HOGS-JUN --market  one contract at the best price
+  hedgerow balance                       what you own now
 `;
 
 const LAST_WORDS = `
@@ -60,9 +64,14 @@ export function buildProgram(io: Io = TERMINAL): Command {
   addNetworkCommands(program);
   addDoctorCommands(program);
   addWalletCommands(program, io);
+  addReportCommands(program, io);
   addMarketCommands(program);
   addTradeCommands(program, io);
   addAccountCommands(program, io);
+  addPrivacyCommands(program, io);
+  addAgentCommands(program);
+  addRunCommands(program);
+  addBotsCommands(program);
   addToolCommands(program);
   addHelpCommands(program, io);
   for (const [heading, names] of GROUPS) {

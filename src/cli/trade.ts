@@ -9,7 +9,7 @@ import type { ListOptions, MoneyOptions, OrderOptions, ReplaceOptions, WaitOptio
 
 const run = () => import("./tradeRun.ts");
 
-/** Adds deposit, withdraw, buy, sell, orders, cancel and replace. */
+/** Adds deposit, fund, withdraw, buy, sell, orders, cancel, replace and resume. */
 export function addTradeCommands(program: Command, io: Io = TERMINAL): void {
   forWallet(program.command("deposit"))
     .description("bring money into the account; opens its seat the first time")
@@ -65,6 +65,12 @@ export function addTradeCommands(program: Command, io: Io = TERMINAL): void {
         examples("replace 3f2a --limit 34100", "replace 3f2a --quantity 1"),
     )
     .action(async (order: string, options: ReplaceOptions) => (await run()).replace(order, options, io));
+
+  forWallet(program.command("resume"))
+    .description("go on with an iceberg that was being worked, or list them")
+    .argument("[name]", "its name; all are listed if left out")
+    .addHelpText("after", examples("resume", "resume 0c4f81d2a90b77e3"))
+    .action(async (name: string | undefined, options: ListOptions) => (await run()).resume(name, options, io));
 }
 
 /** Adds ticket open, ticket close, renew, seat and catch-up; ticket list unless it is there. */
@@ -155,6 +161,11 @@ function addOrderCommand(program: Command, side: "buy" | "sell", io: Io): void {
     .addOption(
       program.createOption("--iceberg <contracts>", "show so many at a time").conflicts(["ioc", "fok", "market"]),
     )
+    .addOption(
+      program
+        .createOption("--worked", "iceberg: its parts one after the other, on tickets that nothing links")
+        .conflicts(["stop", "postOnly", "reduceOnly", "selfTrade", "ticket", "linked", "goodTill", "day"]),
+    )
     .addOption(program.createOption("--post-only", "never take, only rest").conflicts(["ioc", "fok", "market", "stop"]))
     .option("--reduce-only", "only bring the position nearer to zero")
     .addOption(
@@ -173,6 +184,7 @@ function addOrderCommand(program: Command, side: "buy" | "sell", io: Io): void {
           `${side} 2 LEAN-HOGS --limit 34250`,
           `${side} 2 LEAN-HOGS --market --slippage 50`,
           `${side} 10 LEAN-HOGS --limit 34250 --iceberg 2 --good-till 15:30`,
+          `${side} 10 LEAN-HOGS --limit 34250 --iceberg 2 --worked`,
           `${side} 1 LEAN-HOGS --stop 34900 --limit 35000 --reduce-only`,
         ),
     );

@@ -11,9 +11,10 @@ import type {
   TraderService,
 } from "../trader/commands.ts";
 import type { PlacedView } from "../trader/views.ts";
+import type { WorkedReport } from "../trader/worked.ts";
 import { WrongUsage } from "./failure.ts";
 import { type Io, type JsonOptions, type WalletOptions, withService } from "./session.ts";
-import { ordersText, orderText, ticketsText, transitionText } from "./tradeText.ts";
+import { ordersText, orderText, ticketsText, transitionText, workedText } from "./tradeText.ts";
 import {
   parseAddress,
   parseAmountOf,
@@ -35,6 +36,7 @@ export type OrderOptions = Common & {
   readonly slippage?: string;
   readonly stop?: string;
   readonly iceberg?: string;
+  readonly worked?: true;
   readonly ioc?: true;
   readonly fok?: true;
   readonly goodTill?: string;
@@ -101,6 +103,13 @@ export async function placeOrder(
     options,
     async (service, run) => {
       const slot = await slotOf(marketText, service, run);
+      const { limitPrice, displayQuantity: shown } = order;
+      if (options.worked && limitPrice !== undefined && shown !== undefined) {
+        const { workOrder } = await import("../trader/worked.ts");
+        const plan = { slot, side, quantity: order.quantity, limitPrice, shown };
+        answerWorked(await workOrder(service, plan, run), options, io, decimals);
+        return;
+      }
       const params = { orders: [{ ...order, slot }], tickets: ticketsOf(options) };
       const [placed] = await service.run("place", params, run);
       answer(placed ?? { order: null, receipts: 0, refusal: null }, options, io, decimals);
@@ -125,6 +134,9 @@ async function termsOf(
   }
   if (limit === undefined && options.postOnly) {
     throw new WrongUsage("--post-only needs a price", "give --limit PRICE");
+  }
+  if (options.worked && iceberg === undefined) {
+    throw new WrongUsage("--worked is of icebergs", "give --iceberg CONTRACTS, the size of each part");
   }
   if (limit === undefined && iceberg !== undefined) {
     throw new WrongUsage("--iceberg needs a price", "give --limit PRICE");
@@ -278,6 +290,38 @@ async function once<N extends CommandName>(
     },
     io,
   );
+}
+
+/** Lists worked icebergs, or goes on with one. Throws what placing throws, UnknownWorkedOrder. */
+export async function resume(name: string | undefined, options: ListOptions, io: Io): Promise<void> {
+  const id = name === undefined ? undefined : parseReference("the worked order", name);
+  const decimals = await io.decimals(options);
+  await withService(
+    options,
+    async (service, run) => {
+      const { resumeWorked, workedOrders } = await import("../trader/worked.ts");
+      if (id !== undefined) {
+        answerWorked(await resumeWorked(service, id, run), options, io, decimals);
+        return;
+      }
+      const list = await workedOrders(service, run);
+      const lines = list.map((report) => workedText(report, decimals));
+      io.print(options.json ? JSON.stringify(list) : lines.join("\n") || "no iceberg was ever worked");
+    },
+    io,
+  );
+}
+
+/** Prints how far a worked order is; one that a refusal stopped is an error, after what is filled was told. */
+function answerWorked(report: WorkedReport, options: Common, io: Io, decimals: number): void {
+  const { reason } = report;
+  if (reason === null) {
+    io.print(options.json ? JSON.stringify(report) : workedText(report, decimals));
+    return;
+  }
+  if (!options.json) io.printError(workedText(report, decimals));
+  const details = { ...reason.details, worked: report.id, filled: report.filled, of: report.quantity };
+  throw new HedgerowError(reason.code, reason.message, details);
 }
 
 /** Prints what became of an order; one that was refused is an error. */

@@ -1,5 +1,6 @@
 import { formatAmount } from "../trader/markets.ts";
 import type { OrderView, TicketSummary, TransitionView } from "../trader/views.ts";
+import type { WorkedReport } from "../trader/worked.ts";
 import { localTime, table } from "./terminal.ts";
 
 /*
@@ -67,6 +68,13 @@ export function ticketsText(tickets: readonly TicketSummary[], decimals: number)
     { title: "state" },
   ];
   return table(columns, rows);
+}
+
+/** How far a worked iceberg is, in a line. */
+export function workedText(report: WorkedReport, decimals: number): string {
+  const { id, side, quantity, filled, averagePrice, parts, status } = report;
+  const mean = averagePrice === null ? "" : ` at ${formatAmount(BigInt(averagePrice), decimals)}`;
+  return `${id}  ${side} ${quantity}: ${filled} filled${mean} in ${parts} orders, ${status}`;
 }
 
 /** How a transition fared, in a sentence. */
