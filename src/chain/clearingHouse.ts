@@ -139,7 +139,8 @@ export function publicClientOf(url: string, chainId: number, options: NodeOption
 
 /**
  * A sender with a private key; it numbers its own transactions, so that several may be under way. The counter is its
- * own by default: one shared by chains of the same id would carry numbers from one chain to the other.
+ * own by default: one shared by chains of the same id would carry numbers from one chain to the other. With a way of
+ * its own to the node it asks about its transactions that way too.
  */
 export function senderOf(
   url: string,
@@ -157,6 +158,7 @@ export function senderOf(
       transport: transportOf(url, options),
       pollingInterval: POLLING_MS,
     }),
+    ...(options.fetch !== undefined && { client: publicClientOf(url, Number(chainId), options) }),
   };
 }
 
@@ -360,5 +362,5 @@ function transact(
   options: SendOptions,
   to?: Hex,
 ): Promise<TransactionReceipt> {
-  return sendCall(chain.client, sender, { to: to ?? chain.address, data }, options);
+  return sendCall(sender.client ?? chain.client, sender, { to: to ?? chain.address, data }, options);
 }

@@ -22,6 +22,8 @@ export type Client = PublicClient<HttpTransport, ViemChain>;
 export type Sender = {
   readonly wallet: WalletClient<HttpTransport, ViemChain, PrivateKeyAccount>;
   readonly address: Hex;
+  /** Whom to ask about its transactions, where that must not be who the chain is read from (spec PRI-13). */
+  readonly client?: Client;
 };
 
 /** How long, and for how much, a call is carried through. Times in milliseconds, fees in wei per gas. */

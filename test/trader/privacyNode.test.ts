@@ -4,16 +4,19 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { ChainState } from "../../src/chain/chainState.ts";
-import { call, closeEpoch, connect } from "../../src/chain/clearingHouse.ts";
+import { call, closeEpoch, connect, senderOf } from "../../src/chain/clearingHouse.ts";
 import { DOLLAR, priceOfMilliCents } from "../../src/clearing/leanHogs.ts";
-import { accountKeys, newSeedPhrase } from "../../src/protocol/keys.ts";
-import { directConnections } from "../../src/trader/connections.ts";
+import { accountKeys, addressOf, newSeedPhrase } from "../../src/protocol/keys.ts";
+import { directConnections, proxiedConnections } from "../../src/trader/connections.ts";
 import { TraderDesk } from "../../src/trader/desk.ts";
+import { fillFromFaucet } from "../../src/trader/faucet.ts";
+import { proxyAt } from "../../src/trader/proxy.ts";
 import { lifeOf } from "../../src/trader/reports/life.ts";
 import { readRelayFee } from "../../src/trader/reports/reader.ts";
 import { createWallet } from "../../src/trader/store.ts";
 import { freshAddress } from "../support/desk.ts";
 import { type Asked, type RecordingNode, startRecordingNode } from "../support/recordingNode.ts";
+import { startSocksServer } from "../support/socksServer.ts";
 import { startUnprovenStage, type UnprovenStage } from "../support/unprovenStage.ts";
 import { unprovenProver } from "../support/unprovenExchange.ts";
 
@@ -143,4 +146,63 @@ test("a trader asks a node what a mere observer asks, except for the transaction
   // A question about a seat of one's own would have been seen.
   await desk.chain.chain.house.read.seatOf([keys.ownerKey]);
   assert.deepEqual([strange().length, telling().length], [1, 1]);
+});
+
+test("a desk behind a proxy trades through it alone, and does nothing without it [PRI-13] [PRI-14]", async () => {
+  const socks = await startSocksServer();
+  const proxy = proxyAt(socks.url);
+  // Two nodes, to tell reading from sending.
+  const network = { ...stage.network, chain: node.url, proxy: socks.url };
+  const from = node.asked.length;
+  const chain = await connect(network.chain, network.clearingHouse, network.chainId, proxy.node());
+  const wallet = await createWallet(join(directory, "proxied"), newSeedPhrase(), "a password for tests", {
+    scryptN: 1_024,
+  });
+  const hidden = await TraderDesk.open({
+    wallet,
+    network,
+    chain: await ChainState.follow(chain),
+    prover: unprovenProver,
+    connections: proxiedConnections(network.exchange, proxy),
+    sender: senderOf(observed.url, chain.chainId, wallet.fundingKey(), undefined, proxy.node()),
+  });
+  try {
+    await fillFromFaucet(stage.network, addressOf(wallet.fundingKey()), 100_000n * DOLLAR);
+    await hidden.run("deposit", { amount: dollars(50_000n) });
+    const limitPrice = priceOfMilliCents(79_000).toString();
+    const orders = [1, 2].map((quantity) => ({ slot: 0, side: "buy" as const, quantity, limitPrice }));
+    const placed = await hidden.run("place", { orders, tickets: "fresh" });
+    assert.deepEqual(
+      placed.map(({ order }) => order?.status),
+      ["open", "open"],
+    );
+    const port = Number(new URL(network.exchange).port);
+    const users = new Set(socks.requests.filter((request) => request.port === port).map(({ user }) => user));
+    // The deposit's transition, two openings, two tickets.
+    assert(users.size >= 5, `${users.size} identities`);
+    const toNode = new Set(socks.requests.filter((request) => request.port !== port).map(({ user }) => user));
+    assert.equal(toNode.size, 2);
+    assert([...toNode].every((user) => !users.has(user)));
+    const reading = node.asked.slice(from);
+    assert.deepEqual(
+      [...new Set(reading.map(({ method }) => method))].filter((method) => OF_SENDING.has(method)),
+      [],
+    );
+    const address = addressOf(wallet.fundingKey()).slice(2).toLowerCase();
+    assert(!JSON.stringify(reading).toLowerCase().includes(address));
+
+    await socks.stop();
+    const questions = (): number => node.asked.length + observed.asked.length;
+    const [asked, queued] = [questions(), hidden.chain.newestBlock.number];
+    await assert.rejects(hidden.run("place", { orders }), { code: "ProxyUnreachable" });
+    await assert.rejects(hidden.run("withdraw", { amount: dollars(1n), to: freshAddress() }), {
+      code: "ProxyUnreachable",
+    });
+    assert.equal(hidden.chain.newestBlock.number, queued);
+    assert.equal(questions(), asked);
+  } finally {
+    await hidden.close();
+    proxy.close();
+    await socks.stop();
+  }
 });

@@ -96,7 +96,7 @@ test("tickets, transitions and public data never share credentials or connection
     assert.deepEqual(new Set(socks.requests.map(({ kind, host }) => `${kind} ${host}`)), new Set(["name localhost"]));
   }));
 
-test("streams and refusals come through the proxy as they do without it [PRI-13]", () =>
+test("streams and refusals come through the proxy as they do without it, an order-entry stream does not [PRI-13] [PRI-15]", () =>
   using(async ({ common, ofTicket }) => {
     const events = common.watchOrderBook(2);
     assert.deepEqual((await events.next()).value, { kind: "book", book: service.book(2) });
