@@ -50,7 +50,7 @@ test("a market that is not there is refused, with a list of those that are [REP-
   for (const text of ["CORN", "1", "7", "", "-1", "LEAN"]) {
     assert.throws(
       () => findMarket(MARKETS, text),
-      (error) => error instanceof UnknownMarket && error.message.includes('0 LEAN HOGS, 2 WTI-DEC, 3 0'),
+      (error) => error instanceof UnknownMarket && error.message.includes("0 LEAN HOGS, 2 WTI-DEC, 3 0"),
     );
   }
   assert.throws(() => findMarket([], "CORN"), /none is listed today/);
