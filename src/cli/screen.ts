@@ -298,7 +298,7 @@ function helpLines(): readonly Line[] {
     [],
     ...keys.map(row),
     [],
-    [cell("  Asks stand above bids. A bar is a level's quantity beside the largest one shown.", "quiet")],
+    [cell("  Asks stand above bids. A bar compares a level with the largest one shown.", "quiet")],
     [cell("  A change is measured from the settlement price of the day before.", "quiet")],
     [cell("  A taker is the side that came later and traded with what rested.", "quiet")],
   ];
