@@ -131,7 +131,7 @@ export async function connect(url: string, address: Hex, expected: number, optio
 export function publicClientOf(url: string, chainId: number, options: NodeOptions = {}): Client {
   return createPublicClient({
     chain: viemChain(url, chainId),
-    transport: transportOf(url, options),
+    transport: nodeTransport(url, options),
     pollingInterval: POLLING_MS,
     cacheTime: 0,
   });
@@ -155,14 +155,15 @@ export function senderOf(
     wallet: createWalletClient({
       account,
       chain: viemChain(url, Number(chainId)),
-      transport: transportOf(url, options),
+      transport: nodeTransport(url, options),
       pollingInterval: POLLING_MS,
     }),
     ...(options.fetch !== undefined && { client: publicClientOf(url, Number(chainId), options) }),
   };
 }
 
-function transportOf(url: string, { fetch, timeoutMs }: NodeOptions): HttpTransport {
+/** How viem's clients reach a node. */
+export function nodeTransport(url: string, { fetch, timeoutMs }: NodeOptions): HttpTransport {
   return http(url, {
     ...(fetch === undefined ? {} : { fetchFn: fetch }),
     ...(timeoutMs === undefined ? {} : { timeout: timeoutMs }),

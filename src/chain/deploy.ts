@@ -4,7 +4,7 @@ import { HedgerowError } from "../protocol/errors.ts";
 import type { Hex } from "../protocol/keys.ts";
 import { testDollarAbi } from "./abi.ts";
 import { deployWithLibraries, type Libraries } from "./artifacts.ts";
-import { publicClientOf } from "./clearingHouse.ts";
+import { type NodeOptions, nodeTransport, publicClientOf } from "./clearingHouse.ts";
 
 /** Terms of the clearing house, fixed for its life. Amounts in base units, times in seconds (spec GOV-6). */
 export type ClearingTerms = {
@@ -106,13 +106,20 @@ export async function deployExchange(plan: DeploymentPlan): Promise<Deployed> {
 }
 
 /** Takes test dollars from the faucet of a local chain. */
-export async function drawFromFaucet(url: string, token: Hex, senderKey: Hex, to: Hex, amount: bigint): Promise<void> {
-  const chainId = await publicClientOf(url, 0).getChainId();
-  const client = publicClientOf(url, chainId);
+export async function drawFromFaucet(
+  url: string,
+  token: Hex,
+  senderKey: Hex,
+  to: Hex,
+  amount: bigint,
+  options: NodeOptions = {},
+): Promise<void> {
+  const chainId = await publicClientOf(url, 0, options).getChainId();
+  const client = publicClientOf(url, chainId, options);
   const wallet = createWalletClient({
     account: privateKeyToAccount(senderKey),
     chain: client.chain,
-    transport: http(url),
+    transport: nodeTransport(url, options),
   });
   const data = encodeFunctionData({ abi: testDollarAbi, functionName: "faucet", args: [to, amount] });
   await client.waitForTransactionReceipt({ hash: await wallet.sendTransaction({ to: token, data }) });
