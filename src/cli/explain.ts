@@ -4,9 +4,13 @@ import { EXPLANATIONS, type Explanation, type Values } from "./explanations.ts";
 import { WrongUsage } from "./failure.ts";
 import { localTime } from "./terminal.ts";
 import { shown } from "./values.ts";
+import { wrapped } from "./wrapped.ts";
 
 /** What an error means to a trader: a sentence why, with its values in words, and what to do next. */
-export type Explained = { readonly why: string; readonly next: string };
+export type Explained = Pick<Explanation, "kind" | "why" | "next"> & {
+  /** `why` carries the values of this error. */
+  readonly inWords: boolean;
+};
 
 /** Decimals of the collateral where no network says them. */
 const USUAL_DECIMALS = 6;
@@ -22,7 +26,8 @@ export function explanationOf(
 ): Explained | undefined {
   const found = explanationFor(code);
   if (found === undefined) return undefined;
-  return { why: inWords(found, details, decimals) ?? found.why, next: found.next };
+  const here = inWords(found, details, decimals);
+  return { kind: found.kind, why: here ?? found.why, next: found.next, inWords: here !== undefined };
 }
 
 /** The entry of a code; a name alone finds the matching engine's rule too. */
@@ -37,12 +42,15 @@ export function explain(
   print: (text: string) => void,
 ): void {
   const names = code === undefined ? Object.keys(EXPLANATIONS).sort() : [nameOf(code)];
-  const entries = names.map((name) => ({ code: name, ...explanationOf(name) }));
+  const entries = names.map((name) => {
+    const { why = "", next = "" } = EXPLANATIONS[name] ?? {};
+    return { code: name, why, next };
+  });
   if (json) {
     print(JSON.stringify(code === undefined ? entries : entries[0]));
     return;
   }
-  print(entries.map(({ code: name, why = "", next = "" }) => textOf(name, why, next)).join("\n\n"));
+  print(entries.map(({ code: name, why, next }) => textOf(name, why, next)).join("\n\n"));
 }
 
 /** A code as it is written, whatever the case; the part after "Matching." alone will do. */
@@ -58,21 +66,6 @@ function nameOf(code: string): string {
 
 function textOf(code: string, why: string, next: string): string {
   return [code, ...wrapped(why, 76), ...wrapped(`What to do: ${next}`, 76)].join("\n  ");
-}
-
-/** Lines of words, none wider than `width` unless a word is. */
-export function wrapped(text: string, width: number): readonly string[] {
-  const lines: string[] = [];
-  let line = "";
-  for (const word of text.split(" ")) {
-    if (line !== "" && line.length + 1 + word.length > width) {
-      lines.push(line);
-      line = word;
-    } else {
-      line = line === "" ? word : `${line} ${word}`;
-    }
-  }
-  return [...lines, line];
 }
 
 function inWords({ here }: Explanation, details: ErrorDetails, decimals: number): string | undefined {

@@ -294,7 +294,6 @@ export const EXPLANATIONS: Readonly<Record<string, Explanation>> = {
   BadAmount: usage(
     "This is no amount that the collateral or the market can express.",
     "Write it like 34250 or 2,500.50.",
-    ({ text }) => `"${text("text").slice(0, 60)}" is no such amount.`,
   ),
   DepositTooLarge: refused(
     "The clearing house takes no more deposits for now: it would hold more than its limit.",

@@ -57,7 +57,9 @@ export function failureText(error: unknown, options: FailureOptions = {}): strin
   if (code === "WrongUsage" || code === "Fault" || code === "System") return `hedgerow: ${oneLine(message)}`;
   const explained = explanationOf(code, details, options.decimals);
   if (explained === undefined) return `hedgerow: ${oneLine(message)} [${code}]`;
-  return `hedgerow: ${oneLine(explained.why)} [${code}]\nWhat to do: ${explained.next}`;
+  // A trader's own slip is named best by the error itself; what others refuse is put into plain words.
+  const why = explained.inWords || explained.kind === "refused" ? explained.why : message;
+  return `hedgerow: ${oneLine(why)} [${code}]\nWhat to do: ${explained.next}`;
 }
 
 type Parts = Pick<HedgerowError, "code" | "message" | "details">;

@@ -13,6 +13,7 @@ import { addRunCommands } from "./run.ts";
 import { groupOf, type Io, TERMINAL, withJson } from "./session.ts";
 import { addAccountCommands, addTradeCommands } from "./trade.ts";
 import { addWalletCommands } from "./wallet.ts";
+import { folded } from "./wrapped.ts";
 import manifest from "../../package.json" with { type: "json" };
 
 /** The commands in the order of the help, under their headings. What is in none comes last. */
@@ -25,6 +26,7 @@ const GROUPS: readonly (readonly [string, readonly string[]])[] = [
   ["Many at once:", ["run", "bots", "match"]],
   ["Operator:", ["exchange", "demo"]],
 ];
+const HELP_WIDTH = 80;
 const LAST_GROUP = "Help:";
 
 const FIRST_STEPS = `A futures exchange on which nobody sees what you hold, and everybody can check
@@ -58,7 +60,10 @@ export function buildProgram(io: Io = TERMINAL): Command {
     .addHelpText("after", ({ command }) => (command.parent === null ? LAST_WORDS : ""))
     .exitOverride()
     // Failures are told in one place, by failure.ts.
-    .configureOutput({ outputError: () => undefined, writeOut: (text) => io.print(text.trimEnd()) });
+    .configureOutput({
+      outputError: () => undefined,
+      writeOut: (text) => io.print(folded(text.trimEnd(), HELP_WIDTH)),
+    });
 
   addLocalCommands(program);
   addNetworkCommands(program);

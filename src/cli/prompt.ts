@@ -68,6 +68,7 @@ export function assertTerminal(what: string, remedy: string): void {
 function passwordIn(file: string): string {
   const stats = statSync(file, { throwIfNoEntry: false });
   if (stats === undefined) throw new PasswordFileRefused(file, "is not there", "name the file with the password");
+  if (!stats.isFile()) throw new PasswordFileRefused(file, "is no file", "name the file with the password");
   if ((stats.mode & 0o077) !== 0) {
     throw new PasswordFileRefused(file, "holds a password, but others may read it", `chmod 600 ${file}`);
   }
