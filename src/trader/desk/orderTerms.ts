@@ -16,13 +16,13 @@ export class NotTrading extends HedgerowError {
   }
 }
 
-/** A market order found nobody on the other side whose price could bound it. */
+/** A market order finds nobody on the other side: no ticket is opened for it. */
 export class NoOppositeSide extends HedgerowError {
   constructor(slot: number, side: string) {
     super(
       "NoOppositeSide",
-      `nobody is on the other side of a market ${side} in slot ${slot}, so there is no price to stay near: give a ` +
-        `limit price, or leave the slippage out`,
+      `nobody is on the other side of a market ${side} in slot ${slot}, so it could not fill: give a limit price, and ` +
+        `the order rests until somebody comes`,
       { slot, side },
     );
   }
@@ -76,11 +76,13 @@ function instructionsOf(request: OrderRequest, stopPrice: bigint | undefined): I
 }
 
 async function worstPrice(request: OrderRequest, market: EpochMarket, bestPrice: BestPrice): Promise<bigint> {
-  const { side, slot, slippage } = request;
+  const { side, slot, slippage, stopPrice } = request;
   const { down, up } = priceLimits(market);
-  if (slippage === undefined) return side === "buy" ? up : down;
-  const best = await bestPrice(slot, side === "buy" ? "sell" : "buy");
+  const worst = side === "buy" ? up : down;
+  // A stop waits, and whom it meets then is not in the book yet.
+  const best = stopPrice === undefined ? await bestPrice(slot, side === "buy" ? "sell" : "buy") : BigInt(stopPrice);
   if (best === undefined) throw new NoOppositeSide(slot, side);
+  if (slippage === undefined) return worst;
   // Toward the best price to a whole tick: never beyond what was allowed.
   const room = BigInt(slippage) - (BigInt(slippage) % market.tick);
   const price = side === "buy" ? best + room : best - room;
