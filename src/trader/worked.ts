@@ -193,7 +193,10 @@ class Work {
   }
 
   #learn(orders: readonly OrderView[]): void {
-    for (const order of orders) if (order.worked?.id === this.#tag.id) this.#parts.set(order.ref, order);
+    for (const order of orders) {
+      const isPart = order.worked?.id === this.#tag.id || this.#parts.has(order.ref);
+      if (isPart) this.#parts.set(order.ref, { ...order, worked: this.#tag });
+    }
   }
 
   /**

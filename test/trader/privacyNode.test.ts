@@ -14,6 +14,7 @@ import { proxyAt } from "../../src/trader/proxy.ts";
 import { lifeOf } from "../../src/trader/reports/life.ts";
 import { readRelayFee } from "../../src/trader/reports/reader.ts";
 import { createWallet } from "../../src/trader/store.ts";
+import { workOrder } from "../../src/trader/worked.ts";
 import { freshAddress } from "../support/desk.ts";
 import { type Asked, type RecordingNode, startRecordingNode } from "../support/recordingNode.ts";
 import { startSocksServer } from "../support/socksServer.ts";
@@ -204,5 +205,45 @@ test("a desk behind a proxy trades through it alone, and does nothing without it
     await hidden.close();
     proxy.close();
     await socks.stop();
+  }
+});
+
+test("an order is worked on tickets of their own, and the book never shows more than a part [PRI-17]", async () => {
+  const [seller, buyer] = [await stage.desk("seller"), await stage.desk("buyer")];
+  try {
+    await seller.run("deposit", { amount: dollars(100_000n), faucet: true });
+    await buyer.run("deposit", { amount: dollars(100_000n), faucet: true });
+    const limitPrice = priceOfMilliCents(80_500).toString();
+    await seller.run("place", { orders: [{ slot: 0, side: "sell", quantity: 3, limitPrice }] });
+    const shown: number[] = [];
+    const looking = setInterval(() => {
+      void buyer.connections.common.fetchOrderBook(0).then(({ bids }) => {
+        shown.push(bids.find(({ price }) => price.toString() === limitPrice)?.quantity ?? 0);
+      });
+    }, 50);
+    const abort = new AbortController();
+    const report = await workOrder(
+      buyer,
+      { slot: 0, side: "buy", quantity: 6, limitPrice, shown: 2, jitter: 50 },
+      {
+        pause: { fromMs: 0, toMs: 20 },
+        look: { fromMs: 100, toMs: 200 },
+        signal: abort.signal,
+        // Nobody sells the rest.
+        onProgress: ({ stage: at, done = 0 }) => at === "waiting" && done >= 3 && abort.abort(),
+      },
+    );
+    clearInterval(looking);
+    assert.deepEqual(
+      [report.status, report.reason?.code, report.filled, report.live],
+      ["stopped", "Interrupted", 3, null],
+    );
+    assert(shown.length > 0 && shown.every((quantity) => quantity <= 3));
+    const parts = await buyer.run("orders", { all: true });
+    assert.deepEqual([parts.length, new Set(parts.map(({ ticketId }) => ticketId)).size], [report.parts, report.parts]);
+    assert.deepEqual(await buyer.run("orders", {}), []);
+  } finally {
+    await seller.close();
+    await buyer.close();
   }
 });
