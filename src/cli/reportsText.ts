@@ -13,13 +13,13 @@ export function balanceText(view: BalanceView, decimals: number): string {
   const { equity, openTickets, leftOverTickets } = view;
   const left = leftOverTickets === 0 ? "" : `, ${leftOverTickets} left over`;
   const lines: readonly (readonly [string, string, string])[] = [
-    ["equity at settlement", equity.atSettlement, "all that you own, but bond and deposits under way"],
+    ["equity at settlement", equity.atSettlement, "all that you own; the bond is not in it"],
     ["  free cash", view.freeCash, "can be withdrawn or traded with"],
     ["  margin used", view.marginUsed, "initial margin of the account's positions"],
     ["  in tickets", view.ticketWorth, `${openTickets} open${left}`],
-    ["at lower limits", equity.atLowerLimits, "equity if all prices fall as far as they can"],
-    ["at upper limits", equity.atUpperLimits, "equity if all prices rise as far as they can"],
-    ["at worst", equity.worst, "equity with each price where it hurts"],
+    ["at lower limits", equity.atLowerLimits, "if all prices fall to their limits"],
+    ["at upper limits", equity.atUpperLimits, "if all prices rise to their limits"],
+    ["at worst", equity.worst, "with each price where it hurts"],
   ];
   const width = Math.max(...lines.map(([, amount]) => money(amount).length));
   const amounts = lines.map(
@@ -129,20 +129,20 @@ export function historyText(entries: readonly HistoryEntry[], decimals: number):
     { title: "time" },
     { title: "what" },
     { title: "market" },
-    { title: "contracts", right: true },
+    { title: "size", right: true },
     { title: "price/amount", right: true },
     { title: "cash", right: true },
   ];
   const rows = entries.map((entry) => [
     localTime(entry.time).slice(5, 16),
-    KIND_WORDS[entry.kind].slice(0, 17),
-    (entry.contract ?? "").slice(0, 10),
+    KIND_WORDS[entry.kind],
+    (entry.contract ?? "").slice(0, 13),
     entry.position === 0 ? "" : signed(entry.position),
     entry.price !== null ? money(entry.price) : entry.amount === "0" ? "" : money(entry.amount),
     money(entry.cash),
   ]);
   const explanation = [
-    "cash: change of what you own, fees included; moving it into tickets changes nothing.",
+    "cash: change of what you own, with fees; a ticket's cash stays yours",
     `times are ${localTime(entries.at(-1)?.time ?? 0).slice(20)}; --json has tickets, fees and transactions`,
   ];
   return [table(columns, rows), ...explanation].join("\n");

@@ -14,7 +14,7 @@ export const KIND_WORDS: Readonly<Record<HistoryEntry["kind"], string>> = {
   "ticket-claimed": "ticket claimed",
   renew: "renewal",
   settled: "expired",
-  defaulted: "closed in default",
+  defaulted: "default",
   sleep: "asleep",
   wake: "awake",
   rejoin: "rejoined",
