@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import { basename } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { AnnouncementEvent } from "../api/client.ts";
 import { socketPathOf } from "../trader/agent/socketPath.ts";
 import type { TraderService } from "../trader/commands.ts";
@@ -18,6 +19,8 @@ import { feedWallet, localTime, startFeed } from "./watchFeed.ts";
 
 /** A wallet whose orders are shown. */
 type OpenWallet = { readonly name: string; readonly service: TraderService };
+
+const CLOSE_MS = 3_000;
 
 /** `hedgerow watch`: a live view on a terminal, lines elsewhere. Ends the process when it is told to. */
 export async function runWatch(name: string | undefined, options: WatchOptions): Promise<void> {
@@ -41,7 +44,8 @@ export async function runWatch(name: string | undefined, options: WatchOptions):
     code = await (onScreen ? watchOnScreen(start, options) : watchAsLines(start, options));
   } finally {
     ending.close();
-    await wallet?.service.close();
+    // A command of the wallet that is stuck must not hold the terminal.
+    await Promise.race([wallet?.service.close(), sleep(CLOSE_MS, undefined, { ref: false })]);
   }
   // Streams that were about to try again would keep the process for seconds.
   process.exit(code);

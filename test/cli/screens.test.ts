@@ -9,9 +9,12 @@ import { bookPicture, render } from "../../src/cli/screen.ts";
 import { candleChart } from "../../src/cli/screenCandles.ts";
 import { emptyModel, type Key, marketOf, reduce, type WatchEvent, type WatchModel } from "../../src/cli/screenModel.ts";
 import { changesBetween, keysIn } from "../../src/cli/screenTerminal.ts";
+import { feedWallet } from "../../src/cli/watchFeed.ts";
 import { amountText, cell, cutTo, durationText, priceFormat, widthOf } from "../../src/cli/screenText.ts";
 import type { EpochReport, MarketReport, PublicTrade } from "../../src/exchange/service.ts";
 import type { Candle } from "../../src/api/codecMarkets.ts";
+import { type CommandName, type CommandResult, COMMANDS, type TraderService } from "../../src/trader/commands.ts";
+import { HedgerowError } from "../../src/protocol/errors.ts";
 import type { BalanceView, OrderView } from "../../src/trader/views.ts";
 
 const DOLLAR = 1_000_000n;
@@ -484,4 +487,40 @@ test("text from outside is one column for each character and steers nothing, and
   const cut = cutTo([cell("hello "), cell("world")], 8, PLAIN.glyphs);
   assert.equal(cut.map(({ text }) => text).join(""), "hello w…");
   assert.equal(widthOf(cut), 8);
+});
+
+// COMMANDS in a form that lets the compiler see which result belongs to which name.
+const RESULTS: { readonly [N in CommandName]: { readonly result: { parse: (answer: unknown) => CommandResult<N> } } } =
+  COMMANDS;
+
+test("a wallet that does not answer is told, and its orders come when it does [SCR-4]", async () => {
+  const ending = new AbortController();
+  const events: WatchEvent[] = [];
+  let isAway = true;
+  const service: TraderService = {
+    run: (name) => {
+      if (isAway) return Promise.reject(new HedgerowError("ChainUnavailable", "the node is away"));
+      const answers = { orders: [order()], balance: BALANCE };
+      const answer = name === "orders" ? answers.orders : answers.balance;
+      return Promise.resolve(RESULTS[name].result.parse(answer));
+    },
+    close: () => Promise.resolve(),
+  };
+  await feedWallet(
+    service,
+    (each) => {
+      events.push(each);
+      isAway = false;
+      if (each.kind === "balance") ending.abort();
+    },
+    ending.signal,
+  );
+  const model = modelOf({ wallet: "main" }, [day(marketWith()), BOOK, ...events]);
+  assert.deepEqual(
+    events.map(({ kind }) => kind),
+    ["wallet", "orders", "balance"],
+  );
+  assert.match(shown(reduce(modelOf({ wallet: "main" }, [day(marketWith())]), events[0] ?? BOOK)), /the node is away/);
+  assert.match(shown(model), /open orders: 1/);
+  assert.doesNotMatch(shown(model), /the node is away/);
 });
