@@ -72,7 +72,9 @@ const order = (over: Partial<OrderView>): OrderView => ({
 
 test("a renewal that fails is tried again with growing pauses until it lands, and then no more [AGT-12]", async () => {
   let failures = 2;
-  const fake = await startFakeAgent(window({ now: 1_700_020_799 }), (name) => {
+  // Blocks are missing, so that the deadline is no whole second.
+  const late = window({ now: 1_700_020_900, block: 107, terms: { windowA: 400, windowB: 400, windowBlocks: 4 } });
+  const fake = await startFakeAgent({ ...late, now: late.now - 0.3 }, (name) => {
     if (name !== "renew") return undefined;
     if (failures-- > 0) throw new HedgerowError("ExchangeUnreachable", "nobody is there");
     fake.see(window({ seat: { status: "active", epoch: 2 } }));

@@ -83,12 +83,11 @@ async function closeDay(client: AgentClient): Promise<void> {
 async function goOn(client: AgentClient, holds: (status: AgentStatus) => boolean): Promise<void> {
   for (let i = 0; !holds(await client.status()); i++) {
     assert.ok(i < 60, `it never came about: ${JSON.stringify(await client.status())}\n${output.slice(-4_000)}`);
-    const { time, duties } = await client.status();
-    const [next] = duties;
+    const [next] = (await client.status()).duties;
+    const wait = next === undefined ? 0 : next.at - Number(await stage.local.now());
     // Up to the next duty, and then a second at a time.
-    if (next !== undefined && next.at > time + 5) await stage.local.advanceTime(next.at - time);
-    else await stage.local.advanceTime(1);
-    await new Promise((done) => setTimeout(done, 700));
+    await stage.local.advanceTime(wait > 5 ? wait : 1);
+    await new Promise((done) => setTimeout(done, 500));
   }
 }
 
@@ -108,7 +107,7 @@ async function openDay(): Promise<void> {
 const renewals = (client: AgentClient): Promise<number> =>
   client.run("history", {}).then((entries) => entries.filter(({ kind }) => kind === "renew").length);
 
-test("an agent brings a trader through two days, killed in between: tickets closed, renewed once a day, nothing lost [AGT-1, AGT-2, AGT-6, AGT-8, AGT-10]", async () => {
+test("an agent brings a trader through two days, killed in between: tickets closed, renewed once a day, with an exchange and without, nothing lost [AGT-1, AGT-2, AGT-6, AGT-8, AGT-10, AGT-11]", async () => {
   let client = await startAgent();
   await client.run("deposit", { amount: dollars(50_000n), faucet: true });
   const at = priceOfMilliCents(80_000).toString();
@@ -142,8 +141,17 @@ test("an agent brings a trader through two days, killed in between: tickets clos
   await client.run("openTickets", { slot: 0, count: 2, cash: dollars(1_000n) });
   await status(client, ({ openTickets }) => openTickets === 2);
   await closeDay(client);
-  await goOn(client, ({ duties, openTickets }) => openTickets === 0 && duties.length === 0);
+  await goOn(client, ({ openTickets, phase }) => openTickets === 0 && phase === "window");
+
+  // Without an exchange the agent waits, and renews directly before it is too late.
+  await stage.exchange.kill();
+  const [renewal] = (await status(client, ({ exchangeReachable }) => !exchangeReachable)).duties.slice(-1);
+  assert.ok(renewal?.kind === "renew" && renewal.deadline !== null);
+  await stage.local.mine(2);
+  await stage.local.advanceTime(renewal.deadline - Number(await stage.local.now()) - 130);
+  await status(client, ({ duties }) => duties.length === 0);
   assert.equal((await client.run("balance", {})).seat.epoch, 3);
+  await stage.restartExchange();
   assert.equal(await renewals(client), 2);
   await openDay();
   await status(client, ({ epoch, seat }) => epoch === 3 && seat === "active");

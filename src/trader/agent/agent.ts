@@ -37,6 +37,8 @@ const LONGEST_PAUSE_MS = 60_000;
 /** Longest that one attempt may take, milliseconds: then the plan is made anew. */
 const ATTEMPT_MS = 150_000;
 const STOP_MS = 4_000;
+/** How long a look at the orders may hold up the rest, milliseconds. */
+const ORDERS_MS = 5_000;
 
 type Details = AgentEvent["details"];
 
@@ -281,7 +283,7 @@ export class Agent {
   ): Promise<boolean> {
     // Time enough is left for another way, if this one leads nowhere.
     const left = deadline === undefined ? ATTEMPT_MS : (deadline - now) * 500;
-    const timeout = AbortSignal.timeout(Math.max(FIRST_PAUSE_MS, Math.min(ATTEMPT_MS, left)));
+    const timeout = AbortSignal.timeout(Math.round(Math.max(FIRST_PAUSE_MS, Math.min(ATTEMPT_MS, left))));
     try {
       await act({ signal: AbortSignal.any([timeout, this.#stop.signal]) });
       this.#failures.delete(kind);
@@ -317,7 +319,8 @@ export class Agent {
     if (!look.exchangeAnswers || since < policy.ordersSeconds * 1_000 || (!isOpen && this.#orders !== undefined))
       return;
     try {
-      const orders = await service.run("orders", { all: true }, { signal: this.#stop.signal });
+      const signal = AbortSignal.any([AbortSignal.timeout(ORDERS_MS), this.#stop.signal]);
+      const orders = await service.run("orders", { all: true }, { signal });
       this.#ordersAt = performance.now();
       const before = this.#orders;
       this.#orders = new Map(orders.map((order) => [order.ref, order]));
