@@ -14,7 +14,7 @@ import {
 import { outlineOfWallet, WalletExists } from "../trader/walletFiles.ts";
 import { WrongUsage } from "./failure.ts";
 import { showProgress } from "./progress.ts";
-import { askHidden, askPassword, askYes, assertTerminal } from "./prompt.ts";
+import { askHidden, askPassword, askYes } from "./prompt.ts";
 import { type Io, type JsonOptions, type NetworkOptions, openNetwork, type WalletOptions } from "./session.ts";
 import { entryOf, nameOf, type Shown } from "./walletList.ts";
 
@@ -43,6 +43,16 @@ export class WalletPasswordTooShort extends HedgerowError {
   }
 }
 
+/** Nobody is there to see a new phrase. */
+export class WalletPhraseUnseen extends HedgerowError {
+  constructor() {
+    super(
+      "WalletPhraseUnseen",
+      "there is no terminal to show the seed phrase on: give --phrase-out FILE, which only you will be able to read",
+    );
+  }
+}
+
 /** The phrase of a new wallet was not written down. */
 export class WalletNotMade extends HedgerowError {
   constructor() {
@@ -56,8 +66,8 @@ const LEAST_PASSWORD = 8;
 export async function makeWallet(name: string, options: NewOptions, io: Io): Promise<void> {
   const { home, directory } = newPlace(name, options);
   const { phraseOut } = options;
-  if (phraseOut === undefined) assertTerminal("a word that the seed phrase is written down", "give --phrase-out FILE");
-  else if (existsSync(phraseOut)) throw new FileExists(phraseOut);
+  if (phraseOut === undefined && !(process.stdin.isTTY && process.stderr.isTTY)) throw new WalletPhraseUnseen();
+  if (phraseOut !== undefined && existsSync(phraseOut)) throw new FileExists(phraseOut);
   const password = await askNewPassword(options.passwordFile);
   const phrase = (await keys()).newSeedPhrase();
   if (phraseOut === undefined) await showPhrase(phrase);
