@@ -7,8 +7,8 @@ export function addPrivacyCommands(program: Command, io: Io = TERMINAL): void {
     .description("what others could infer about this account now, and what would make it less")
     .addHelpText(
       "after",
-      "\nIt is computed from what everybody sees on chain and from what this wallet knows to\n" +
-        "be yours; nobody is asked about it.\n\nExamples:\n  hedgerow privacy\n  hedgerow privacy --json",
+      "\nIt is computed from what everybody sees on chain and from what this wallet\n" +
+        "knows to be yours; nobody is asked about it.\n\nExamples:\n  hedgerow privacy\n  hedgerow privacy --json",
     )
     .action(async (options: WalletOptions & JsonOptions) => (await import("./privacyRun.ts")).privacy(options, io));
 }
