@@ -22,7 +22,9 @@ export async function runBots(options: BotsOptions): Promise<void> {
   const ending = awaitEnding();
   const prover = lazyProver();
   const json = options.json === true;
-  const say = (text: string): void => void (json || process.stderr.write(`${text}\n`));
+  const say = (text: string): void => {
+    if (!json) process.stderr.write(`${text}\n`);
+  };
   let code = 0;
   try {
     const config = configOf(options);

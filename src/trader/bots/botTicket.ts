@@ -1,6 +1,6 @@
 import { type ExchangeClient, ExchangeRefused, type OrdersEvent } from "../../api/client.ts";
 import type { SignedOrder } from "../../chain/clearingHouse.ts";
-import type { OrderAnswer, OrderReport } from "../../exchange/service.ts";
+import type { OrderAnswer, OrderReport } from "./reports.ts";
 import { fromTicks } from "../../market/terms.ts";
 import type { EpochMarket } from "../../protocol/epoch.ts";
 import { HedgerowError } from "../../protocol/errors.ts";
@@ -83,7 +83,7 @@ export class BotTicket {
   /** Signs the watch and follows the ticket's orders; resolves when the exchange has shown them once. */
   async open(): Promise<void> {
     this.#watch = await this.#parts.account.signWatch(this.ticketId, this.#parts.closingTime);
-    const { promise, resolve } = Promise.withResolvers<void>();
+    const { promise, resolve }: PromiseWithResolvers<void> = Promise.withResolvers();
     this.#background(this.#follow(resolve).finally(resolve));
     if (this.#parts.heartbeatSeconds > 0) this.#background(this.#beat());
     await promise;
@@ -148,6 +148,10 @@ export class BotTicket {
     this.#keep();
   }
 
+  #isClosed(): boolean {
+    return this.#closing.signal.aborted;
+  }
+
   // ---------------------------------------------------------------- commands
 
   #dispatch(signed: SignedOrder, isNew: boolean, call: () => Promise<OrderAnswer>): void {
@@ -190,7 +194,7 @@ export class BotTicket {
   async #findOut(clientId: bigint): Promise<void> {
     const watch = this.#watch;
     if (watch === undefined) return;
-    while (!this.#closing.signal.aborted) {
+    while (!this.#isClosed()) {
       try {
         this.#takeReport(await this.#parts.client.fetchOrder(watch, clientId));
         return;
@@ -213,14 +217,14 @@ export class BotTicket {
   async #follow(onOpen: () => void): Promise<void> {
     const watch = this.#watch;
     const { signal } = this.#closing;
-    while (watch !== undefined && !signal.aborted && !this.isOver) {
+    while (watch !== undefined && !this.#isClosed() && !this.isOver) {
       try {
         for await (const event of this.#parts.client.watchOrders(watch, { signal })) {
           await this.#takeEvent(event);
           onOpen();
         }
       } catch (error) {
-        if (signal.aborted || !this.#take(error)) return;
+        if (this.#isClosed() || !this.#take(error)) return;
       }
       await pauseFor(RETRY_MS, signal).catch(() => undefined);
     }
@@ -245,7 +249,7 @@ export class BotTicket {
     const { client, account, heartbeatSeconds: seconds } = this.#parts;
     const { signal } = this.#closing;
     const { domain } = account.chain.chain;
-    while (!signal.aborted && !this.isOver) {
+    while (!this.#isClosed() && !this.isOver) {
       const cancelAfter = { ticketId: this.ticketId, nonce: ++this.#nonce, seconds };
       try {
         const signature = await signCancelAfter(domain, cancelAfter, this.#key);
@@ -284,7 +288,7 @@ export class BotTicket {
       this.fault ??= error instanceof Error ? error : new Error(String(error));
       return false;
     }
-    if (this.#closing.signal.aborted) return false;
+    if (this.#isClosed()) return false;
     this.#parts.onRefusal(error);
     if (ENDS.has(error.code)) this.isOver = true;
     else if (!RACES.has(error.code)) this.#parts.pace.refused();

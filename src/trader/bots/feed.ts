@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { ExchangeClient } from "../../api/client.ts";
-import type { EpochReport, LevelChange, MarketReport } from "../../exchange/service.ts";
+import type { EpochReport, LevelChange, MarketReport } from "./reports.ts";
 import { HedgerowError } from "../../protocol/errors.ts";
 import type { Side } from "../../protocol/order.ts";
 import type { BotBook, BotTrade, Level } from "./strategy.ts";
@@ -150,10 +150,14 @@ export class MarketFeed {
   }
 
   async #clock(): Promise<void> {
-    while (!this.#closing.signal.aborted) {
-      await sleep(LOOK_MS);
-      if (!this.#closing.signal.aborted) await this.#lookAgain();
+    while (!this.#isClosed()) {
+      await sleep(LOOK_MS, undefined, { ref: false });
+      if (!this.#isClosed()) await this.#lookAgain();
     }
+  }
+
+  #isClosed(): boolean {
+    return this.#closing.signal.aborted;
   }
 
   /** An exchange that is away for a while is asked again later. */
@@ -180,7 +184,7 @@ export class MarketFeed {
 
   #background(work: Promise<void>): void {
     work.catch((error: unknown) => {
-      if (!this.#closing.signal.aborted) this.#fault ??= error instanceof Error ? error : new Error(String(error));
+      if (!this.#isClosed()) this.#fault ??= error instanceof Error ? error : new Error(String(error));
     });
   }
 }

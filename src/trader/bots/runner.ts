@@ -2,7 +2,7 @@ import { HedgerowError } from "../../protocol/errors.ts";
 import type { EpochMarket } from "../../protocol/epoch.ts";
 import { priceLimits } from "../../protocol/epoch.ts";
 import type { Hex } from "../../protocol/keys.ts";
-import { cashFor } from "../../protocol/ticket.ts";
+import { cashFor, type TicketBalance } from "../../protocol/ticket.ts";
 import type { TraderAccount } from "../account.ts";
 import type { TraderService } from "../commands.ts";
 import type { Connections } from "../connections.ts";
@@ -130,6 +130,10 @@ export class BotRunner {
     };
   }
 
+  #isStopping(): boolean {
+    return this.#stopping.signal.aborted;
+  }
+
   // ---------------------------------------------------------------- days
 
   async #run(): Promise<void> {
@@ -137,12 +141,12 @@ export class BotRunner {
     const { signal } = this.#stopping;
     try {
       await this.#bringBack();
-      while (!signal.aborted) {
+      while (!this.#isStopping()) {
         const { phase, closingTime, epoch } = feed.epoch;
         if (phase === "window") await this.#betweenDays(epoch);
         else if (feed.time < Number(closingTime) - stopBeforeClose) await this.#tradeOneDay();
         else if (this.#parts.desk.account.state.tickets.length > 0) await this.#bringBack();
-        if (!signal.aborted) await pauseFor(Math.max(RETRY_MS, this.#pace.pause), signal).catch(() => undefined);
+        if (!this.#isStopping()) await pauseFor(Math.max(RETRY_MS, this.#pace.pause), signal).catch(() => undefined);
       }
     } catch (error) {
       this.#state = "failed";
@@ -306,31 +310,37 @@ export class BotRunner {
     return Number(this.#parts.desk.account.account.positions[this.#parts.slot] ?? 0n);
   }
 
+  /** Everything in the market; the ticket that is traded on with what the chain does not show yet. */
   #position(): number {
-    return this.#held() + Number(this.#ticket?.orders.balance.position ?? 0n);
+    const { slot, desk } = this.#parts;
+    const shown = desk.account.holdings.positions[slot] ?? 0n;
+    return Number(shown + this.#unsettled().position);
+  }
+
+  /** What has traded on the ticket and the chain does not show. */
+  #unsettled(): TicketBalance {
+    const live = this.#ticket;
+    const shown = this.#parts.desk.account.state.tickets.find(({ ticketId }) => ticketId === live?.ticketId);
+    if (live === undefined || shown === undefined) return { cash: 0n, position: 0n };
+    const { cash, position } = live.orders.balance;
+    return { cash: cash - shown.cash, position: position - shown.position };
   }
 
   /** Note and tickets at the last price; the ticket that is traded on with what the chain does not show yet. */
   #worth(): bigint {
     const { desk, slot, feed } = this.#parts;
     const { account } = desk;
-    const live = this.#ticket;
     const { cash, positions } = account.holdings;
-    const shown = account.state.tickets.find(({ ticketId }) => ticketId === live?.ticketId);
-    const now = live === undefined || shown === undefined ? { cash: 0n, position: 0n } : live.orders.balance;
-    const before = live === undefined || shown === undefined ? { cash: 0n, position: 0n } : shown;
+    const unsettled = this.#unsettled();
     const markets = account.chain.markets(account.chain.epoch);
     const last = feed.lastTicks(slot);
-    return positions.reduce(
-      (sum, position, each) => {
-        const market = markets[each];
-        if (market?.listed !== true) return sum;
-        const isOwn = each === slot;
-        const price = isOwn && last !== undefined ? BigInt(last) * market.tick : market.centre;
-        return sum + (position + (isOwn ? now.position - before.position : 0n)) * price;
-      },
-      cash + now.cash - before.cash,
-    );
+    return positions.reduce((sum, position, each) => {
+      const market = markets[each];
+      if (market?.listed !== true) return sum;
+      const isOwn = each === slot;
+      const price = isOwn && last !== undefined ? BigInt(last) * market.tick : market.centre;
+      return sum + (position + (isOwn ? unsettled.position : 0n)) * price;
+    }, cash + unsettled.cash);
   }
 
   // ---------------------------------------------------------------- what goes wrong
