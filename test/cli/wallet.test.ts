@@ -13,8 +13,13 @@ import { TERMINAL } from "../../src/cli/session.ts";
 import { DEMO_CLEARING_TERMS, DOLLAR, LEAN_HOG_TERMS } from "../../src/clearing/leanHogs.ts";
 import { accountKeys, addressOf, creditPrivateKey, parseSeedPhrase } from "../../src/protocol/keys.ts";
 import { accountNumberOf } from "../../src/trader/accountNumber.ts";
-import { writeNetwork } from "../../src/trader/home.ts";
-import { openAnyWallet } from "../../src/trader/store.ts";
+import { readNetwork, writeNetwork } from "../../src/trader/home.ts";
+import { advance } from "../../src/trader/accountState.ts";
+import { balanceOf } from "../../src/trader/reports/balance.ts";
+import { readRelayFee } from "../../src/trader/reports/reader.ts";
+import { watchingService } from "../../src/trader/watching.ts";
+import { ChainState } from "../../src/chain/chainState.ts";
+import { openAnyWallet, WalletOnlyWatches } from "../../src/trader/store.ts";
 import { importViewingKey } from "../../src/trader/viewingKey.ts";
 
 const PHRASE = "legal winner thank year wave sausage worth useful legal winner thank yellow";
@@ -180,6 +185,32 @@ test("a viewing key is exported, makes a wallet that only watches, and the lists
   ]);
   const watching = await wallet("export-viewing-key", join(parent, "b.json"), ...options.slice(2), "--wallet", "watch");
   assert.match(watching.err, /WalletOnlyWatches/);
+});
+
+test("a wallet that only watches answers what its owner's reports say, and signs nothing [ACC-14, ACC-20]", async () => {
+  const opened = await openAnyWallet(join(home, "wallets", "watch"), PASSWORD);
+  assert(opened.kind === "viewing");
+  const network = readNetwork(home, "test");
+  const service = await watchingService({ wallet: opened, network, chain: local.chain });
+  const number = accountNumberOf(local.chain.domain);
+  const chain = await ChainState.follow(local.chain);
+  const keys = accountKeys(PHRASE, number);
+  const state = advance(keys, chain);
+  const owner = { keys, chain, state, accountNumber: number, relayFee: await readRelayFee(chain) };
+  const balance = await service.run("balance", {});
+  assert.deepEqual({ ...balance, credits: balanceOf(owner, network).credits }, balanceOf(owner, network));
+  assert.deepEqual(balance.credits, []);
+  assert.equal((await service.run("history", {}))[0]?.kind, "seat-opened");
+  assert.equal((await service.run("statement", {})).closingEquity, "0");
+  assert.deepEqual(await service.run("tickets", {}), []);
+  for (const refused of [
+    service.run("deposit", { amount: "1" }),
+    service.run("renew", {}),
+    service.run("orders", {}),
+  ]) {
+    await assert.rejects(refused, WalletOnlyWatches);
+  }
+  await service.close();
 });
 
 test("another wallet is chosen, and a password is changed [ACC-17]", async () => {
