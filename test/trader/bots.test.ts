@@ -32,6 +32,8 @@ const MAKER: MarketMakerParameters = {
   refreshTicks: 0,
   refreshShare: 0.5,
 };
+/** Follows what trades, and holds its inventory lightly. */
+const EARNER: MarketMakerParameters = { ...MAKER, fairValue: "tradeAverage", averageSeconds: 60, skewTicks: 0.3 };
 const RANDOM = { everySeconds: 2, rangeTicks: 6, maxQuantity: 3, lifetimeSeconds: 20, maxPosition: 10 };
 const REVERSION = { windowSeconds: 120, bandTicks: 3, quantity: 2, maxPosition: 6, minTrades: 4, pauseSeconds: 2 };
 const MOMENTUM = {
@@ -99,7 +101,7 @@ function crowd(): readonly Player[] {
     maxPosition,
   });
   return [
-    player("maker", marketMaker(MAKER)),
+    player("maker", marketMaker(EARNER)),
     player("random-1", randomTrader(RANDOM)),
     player("random-2", randomTrader(RANDOM)),
     player("reversion", meanReversion(REVERSION), 6),
