@@ -9,9 +9,10 @@ import { type Io, TERMINAL, withJson, withNetwork, withWallet } from "./session.
 const run = () => import("./reportsRun.ts");
 
 const RECONCILES = `
-Opening equity + deposits - withdrawals - fees + variation + close-out fees is the closing
-equity, to the last digit. Variation: what was held at the change of settlement price, and
-trades at their distance from it. A day that goes on counts at the prices before it.`;
+Opening equity + deposits - withdrawals - fees + variation + close-out fees is
+the closing equity, to the last digit. Variation: what was held at the change of
+settlement price, and trades at their distance from it. A day that goes on
+counts at the prices before it.`;
 
 /** Adds balance, history, statement and audit. */
 export function addReportCommands(program: Command, io: Io = TERMINAL): void {
@@ -20,8 +21,8 @@ export function addReportCommands(program: Command, io: Io = TERMINAL): void {
     .addHelpText(
       "after",
       `
-Equity is everything, note and tickets, at the last settlement prices; then at the prices
-that this day can reach. Free cash can be withdrawn or traded with.
+Equity is everything, note and tickets, at the last settlement prices; then at
+the prices that this day can reach. Free cash can be withdrawn or traded with.
 ${examples("balance", "balance --json")}`,
     )
     .action(async (options: ReportOptions) => (await run()).balance(options, io));
@@ -42,7 +43,7 @@ ${examples("balance", "balance --json")}`,
     .addHelpText(
       "after",
       `
-Needs no wallet and no password, and asks no exchange: the key and the chain tell all.
+Needs no wallet, no password and no exchange: the key and the chain tell all.
 ${examples("audit --viewing-key fund.key", "audit --viewing-key fund.key --csv fund.csv")}`,
     )
     .action(async (options: AuditOptions) => (await run()).audit(options, io));
