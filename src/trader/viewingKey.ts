@@ -5,7 +5,7 @@ import { HedgerowError } from "../protocol/errors.ts";
 import { FIELD_MODULUS } from "../protocol/field.ts";
 import type { Hex } from "../protocol/keys.ts";
 import { readSecretFile, writeNewPrivateFile } from "./files.ts";
-import { address, amount, hex } from "./views.ts";
+import { address, hex } from "./views.ts";
 
 /**
  * Shows one account at one clearing house to whoever holds it, past and future, for ever; signs nothing (spec ACC-14,
@@ -37,13 +37,20 @@ export class MalformedViewingKey extends HedgerowError {
 const FORMAT = "hedgerow-viewing-key";
 const VERSION = 1;
 
-const fieldHex = hex(32).refine((text) => BigInt(text) < FIELD_MODULUS && BigInt(text) > 0n, "expected a key");
+// One check each: a second one would run on what the first has refused, and BigInt throws.
+const fieldHex = z.custom<Hex>(
+  (value) => isHash(value) && BigInt(value) < FIELD_MODULUS && BigInt(value) > 0n,
+  "expected a key of 32 bytes in lower-case hex",
+);
+const accountNumber = z
+  .string()
+  .refine((text) => /^(0|[1-9][0-9]{0,19})$/.test(text) && BigInt(text) < 1n << 64n, "expected 64 bits");
 const bodySchema = z.strictObject({
   format: z.literal(FORMAT),
   version: z.literal(VERSION, "this program knows version 1 only"),
   chainId: z.int().min(1),
   clearingHouse: address,
-  accountNumber: amount.refine((text) => BigInt(text) >= 0n && BigInt(text) < 1n << 64n, "expected 64 bits"),
+  accountNumber,
   ownerKey: fieldHex,
   viewingKey: fieldHex,
   fromBlock: z.int().min(0).optional(),
@@ -106,6 +113,10 @@ export function exportViewingKey(file: string, key: ViewingKey): void {
 /** Reads a viewing key file, which only its owner may read. Throws FileUnreadable, FileTooOpen, MalformedViewingKey. */
 export function importViewingKey(file: string): ViewingKey {
   return parseViewingKey(readSecretFile(file), file);
+}
+
+function isHash(value: unknown): value is Hex {
+  return typeof value === "string" && /^0x[0-9a-f]{64}$/.test(value);
 }
 
 function field(value: bigint): Hex {

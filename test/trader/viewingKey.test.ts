@@ -103,6 +103,8 @@ test("a viewing key with anything changed in it is refused, and the error does n
   refused(text.replace('"chainId": 31337', '"chainId": 31338'), "checksum");
   refused(text.replace('"main"', '"mine"'), "checksum");
   refused(text.replace('"name"', '"nickname"'));
+  refused(text.replace(secret, `${secret.slice(1)}}`), "viewingKey");
+  refused(text.replace(ACCOUNT.toString(), "12}4"), "accountNumber");
   refused(text.replace(secret, "f".repeat(64)), "viewingKey");
   fc.assert(
     fc.property(fc.nat(text.length - 1), fc.constantFrom("0", "1", "a", "f", " ", '"', "}"), (at, letter) => {
