@@ -1,5 +1,7 @@
 import { readFileSync } from "node:fs";
+import { resolve } from "node:path";
 import { z } from "zod";
+import { type OwnProcess, startOwnProcess } from "../chain/ownProcess.ts";
 import { LOCAL_MARKETS, type LocalDay, dayOfMinutes, parseMarkets } from "../clearing/localMarkets.ts";
 import {
   homeDirectory,
@@ -59,16 +61,54 @@ export async function runLocal(options: LocalOptions): Promise<void> {
   const awake = setInterval(() => undefined, 60_000);
   try {
     const running = await start(options, ending.signal);
+    const bots = running === undefined ? undefined : startBots(running.network, options);
     try {
       process.exitCode = await (running === undefined ? ending.code : Promise.race([ending.code, running.failed]));
     } finally {
       if (options.json !== true) process.stderr.write("\nEnding the exchange and the chain ...\n");
+      await bots?.();
       await running?.stop();
     }
   } finally {
     clearInterval(awake);
     ending.close();
   }
+}
+
+const COMMAND = resolve(import.meta.dirname, "main.ts");
+const BOTS_FILE = resolve(import.meta.dirname, "../../scripts/examples/bots.json");
+/** Each bot proves before it quotes. Milliseconds. */
+const BOTS_MS = 300_000;
+
+/** Starts bots, where they are wanted, as a process of their own. Returns how to end them. */
+function startBots(network: Network, options: LocalOptions): (() => Promise<void>) | undefined {
+  const { bots: file = options.withBots === true ? BOTS_FILE : undefined, json } = options;
+  if (file === undefined) return undefined;
+  const say = (line: string): void => {
+    if (json !== true) process.stderr.write(`${line}\n`);
+  };
+  say("\nThe bots get ready: each opens an account first ...");
+  const starting = startOwnProcess({
+    program: COMMAND,
+    args: [
+      ...["bots", "--json", "--config", resolve(file)],
+      ...["--home", resolve(homeDirectory(options.home)), "--network", network.name],
+    ],
+    timeoutMs: BOTS_MS,
+    announcement: (printed) => (printed.includes('"bots":') ? true : undefined),
+  });
+  let bots: OwnProcess<true> | undefined;
+  starting.then(
+    (started) => {
+      bots = started;
+      say("The bots trade.");
+    },
+    (error: unknown) => {
+      say(error instanceof Error ? error.message : String(error));
+    },
+  );
+  // What they have open ends with the chain: there is nothing to bring back in order.
+  return async () => bots?.end("SIGKILL");
 }
 
 /** Undefined: it was interrupted meanwhile. */

@@ -1,0 +1,81 @@
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { resolve } from "node:path";
+import { test } from "node:test";
+import fc from "fast-check";
+import { BadOrders, interleaved, parseOrders } from "../../src/cli/ordersFile.ts";
+import { faultOf, LOCAL_MARKETS, parseMarkets } from "../../src/clearing/localMarkets.ts";
+
+const LIMIT = { instrument: "WTI", type: "limit", side: "buy", volume: 1, price: "70000.00" };
+const EXAMPLE = resolve(import.meta.dirname, "../../scripts/examples/orders.json");
+
+test("the example of orders is understood, and capital names are those of the lower case [RUN-1]", () => {
+  assert.equal(parseOrders(readFileSync(EXAMPLE, "utf8")).length, 3);
+  const [loud] = parseOrders(JSON.stringify({ ada: [{ ...LIMIT, type: "LIMIT", side: "BUY", price: 70000 }] }));
+  assert.deepEqual(loud?.orders[0], { ...LIMIT, price: "70000" });
+});
+
+test("a bad order is refused with client, place and field [RUN-2]", () => {
+  const faults: readonly (readonly [object, RegExp])[] = [
+    [{ volume: 0 }, /client "ada", order 2, volume: expected one contract or more/],
+    [{ side: "hold" }, /client "ada", order 2, side: expected buy or sell/],
+    [{ type: "hope" }, /client "ada", order 2, type: expected one of limit, market/],
+    [{ price: "ten" }, /client "ada", order 2, price: expected a price/],
+    [{ type: "market" }, /client "ada", order 2, price: a market order has no price/],
+    [{ prize: 1 }, /client "ada", order 2, "prize": there is no such field/],
+  ];
+  for (const [change, message] of faults) {
+    assert.throws(() => parseOrders(JSON.stringify({ ada: [LIMIT, { ...LIMIT, ...change }] })), message);
+  }
+});
+
+test("whatever a file holds, it is understood or refused by name [RUN-2]", () => {
+  const value = fc.oneof(fc.jsonValue(), fc.constantFrom<unknown>("buy", "LIMIT", "stop", 1, "1.5", LIMIT));
+  const order = fc.oneof(
+    fc.record({ instrument: value, type: value, side: value, volume: value, price: value }),
+    value,
+  );
+  const file = fc.oneof(fc.dictionary(fc.string(), fc.oneof(fc.array(order), value)), fc.jsonValue());
+  fc.assert(
+    fc.property(
+      fc.oneof(
+        file.map((json) => JSON.stringify(json)),
+        fc.string(),
+      ),
+      (text) => {
+        try {
+          parseOrders(text);
+        } catch (error) {
+          assert(error instanceof BadOrders);
+          assert.ok(error.message.startsWith("orders") || error.message.startsWith("client "));
+        }
+      },
+    ),
+  );
+});
+
+test("clients take turns, each in the order of its own, with a seed and without [RUN-3]", () => {
+  const lists = [["a1", "a2", "a3"], ["b1"], ["c1", "c2"]];
+  const names = (seed?: number) => interleaved(lists, seed).map(({ item }) => item);
+  assert.deepEqual(names(), ["a1", "b1", "c1", "a2", "c2", "a3"]);
+  assert.deepEqual(names(7), names(7));
+  for (let seed = 0; seed < 50; seed++) {
+    const drawn = names(seed);
+    assert.deepEqual(drawn.toSorted(), names().toSorted());
+    assert.deepEqual(
+      drawn.filter((name) => name.startsWith("a")),
+      ["a1", "a2", "a3"],
+    );
+  }
+});
+
+test("the local markets are sound, and unsound ones of a file are refused with the rule [GOV-3]", () => {
+  for (const terms of LOCAL_MARKETS) assert.equal(faultOf(terms), undefined);
+  const gold = { contract: "GOLD", listingPrice: 2000, tick: 1, priceLimit: 50, closeOutFee: 60 };
+  const whole = { ...gold, maintenanceMargin: 120, initialMargin: "130.00" };
+  assert.equal(parseMarkets(JSON.stringify([whole]), "m.json")[0]?.initialMargin, 130_000_000n);
+  const refused = (change: object) => () => parseMarkets(JSON.stringify([{ ...whole, ...change }]), "m.json");
+  assert.throws(refused({ priceLimit: 61 }), /m.json, market 1: priceLimit must not be above closeOutFee/);
+  assert.throws(refused({ tick: 7 }), /whole number of ticks/);
+  assert.throws(refused({ tick: "x" }), /m.json, market 1, tick: expected dollars/);
+});
