@@ -287,7 +287,6 @@ export const EXPLANATIONS: Readonly<Record<string, Explanation>> = {
   NotDepositor: refused("Only who paid a deposit can take it back.", "Use the wallet that paid it."),
   NothingOwed: refused("Nothing is owed to this address.", "hedgerow history shows what was paid."),
   NothingToForfeit: refused("There is no bond to forfeit.", "Nothing is to be done."),
-  NothingFree: refused("There is no free cash.", BALANCE),
 
   // ------------------------------------------------------------------------------------------ money
   ZeroAmount: usage("The amount is zero.", "Give more than zero."),
@@ -356,7 +355,6 @@ export const EXPLANATIONS: Readonly<Record<string, Explanation>> = {
   MalformedSignature: fault("A signature was not understood.", REPORT),
   TreeFull: refused("The day's tree is full.", "Wait for the next day."),
   TreeReserved: refused("The rest of the day's tree is kept for renewals.", "Wait for the next day."),
-  NothingCounts: refused("Nothing has changed.", SYNC),
 
   // ------------------------------------------------------------------------------------------ a busy or odd exchange
   TooManyCommands: refused(
@@ -431,13 +429,12 @@ export const EXPLANATIONS: Readonly<Record<string, Explanation>> = {
     "The proxy does not answer, and nothing was sent around it.",
     "Start it, or give its address: --proxy socks5h://host:port.",
   ),
-  InvalidProxy: usage(
+  BadProxy: usage(
     "This is no proxy that keeps secrets.",
     "Give socks5h://host:port, without a password.",
     ({ text }) => `The proxy ${text("given")} is none that keeps secrets.`,
   ),
-  InvalidDelay: usage("The delay is no range of times.", "Give 30s, 0-30s or 1m-5m."),
-  DelayEnded: of("interrupted")("The wait before sending was ended, and nothing was sent.", "Start it again."),
+  BadDelay: usage("The delay is no range of times.", "Give 30s, 0-30s or 1m-5m."),
   AgentUnreachable: unreachable(
     "The agent that holds the wallet does not answer.",
     "Look at hedgerow agent status; what it sent stays sent.",
@@ -489,7 +486,6 @@ export const EXPLANATIONS: Readonly<Record<string, Explanation>> = {
     "This wallet holds a viewing key: it sees, and signs nothing.",
     "Name the wallet that has the phrase: --wallet NAME.",
   ),
-  IndexDamaged: wallet("The wallet's database is damaged.", "Run hedgerow wallet recover."),
   IndicesUsedUp: wallet(
     "The wallet has prepared many things and none has landed: going on would put recovery at risk.",
     "Run hedgerow catch-up, and look whether exchange and chain answer: hedgerow doctor.",
@@ -515,7 +511,6 @@ export const EXPLANATIONS: Readonly<Record<string, Explanation>> = {
     ({ text }) => `${text("file")} ${text("reason")}.`,
   ),
   PasswordsDiffer: wallet("The two passwords are not the same.", "Type the same one twice."),
-  NotPrivate: wallet("A file that must be yours alone is somebody else's.", "Name another place."),
   FileTooOpen: wallet(
     "A file with a secret can be read by others.",
     "chmod 600 the file.",
@@ -535,6 +530,59 @@ export const EXPLANATIONS: Readonly<Record<string, Explanation>> = {
     "A file cannot be written.",
     "Make room, or name another place.",
     ({ text }) => `${text("file")} cannot be written: ${text("reason")}.`,
+  ),
+
+  // ------------------------------------------------------------------------------------------ files and programs
+  BadParams: usage("What was asked of the wallet makes no sense.", "COMMAND --help shows what it takes."),
+  BadName: usage("This is no name.", "Use 1 to 32 small letters, digits and hyphens, and no hyphen first."),
+  BadPeriod: usage("These days are no period.", "Name epochs from 1 to the present one, the earlier one first."),
+  BadPolicy: usage("The agent's policy cannot be used.", "Mend the file; hedgerow agent --help shows what is in it."),
+  BadOrders: usage("The file of orders cannot be used.", "Mend it; hedgerow run --help shows its form."),
+  BadMarkets: usage("The file of markets cannot be used.", "Mend it; hedgerow local --help says more."),
+  BadBotConfig: usage("The bots' configuration cannot be used.", "Mend it; hedgerow bots --help says more."),
+  BadDirectory: usage("The directory is not empty, and no exchange is taken up again.", "Name a new one."),
+  BadRunDirectory: usage("The directory of the run cannot be used.", "Name another with --directory."),
+  BadRecord: wallet("A record of the wallet cannot be read.", "Move wallet.sqlite away, and hedgerow wallet recover."),
+  MalformedFile: usage("A settings file cannot be understood.", "Mend it, or move it away."),
+  MalformedViewingKey: usage("The file holds no viewing key.", "Ask its owner to export it again."),
+  ViewingKeyElsewhere: usage("The viewing key is for another network.", "Name its network: --network NAME."),
+  NetworkOfAnotherHouse: usage(
+    "The exchange serves another clearing house than the one that was named.",
+    "Give the exchange and the clearing house that belong together.",
+  ),
+  NetworkOfAnotherOperator: usage(
+    "The exchange signs with another key than the contract's operator: its receipts would prove nothing.",
+    "Give the exchange that the operator of this clearing house runs.",
+  ),
+  NetworkWithoutHouse: usage("There is no clearing house at this address.", "Check the address and the chain."),
+  NetworkWithoutExchange: usage("There is no exchange behind this address.", "Check the address, and whether it runs."),
+  LocalNetworkEnded: fault("A part of the local network ended by itself.", "Start it again: hedgerow local."),
+  NoFaucet: refused(
+    "Only a local chain has a faucet.",
+    "Send ether and collateral to the funding address (hedgerow wallet show), and deposit without --faucet.",
+  ),
+  NoAgent: usage("No agent holds the wallet.", "hedgerow agent starts one."),
+  SignedElsewhere: refused(
+    "The order was signed by another device, or before the wallet was recovered, so that it cannot be replaced here.",
+    "Cancel it, and place another.",
+  ),
+  WalletRowDamaged: wallet(
+    "A row of the wallet's database cannot be read.",
+    "Move wallet.sqlite away, and hedgerow wallet recover.",
+  ),
+  WalletPasswordMissing: wallet("The bots' wallets need a password on this network.", "Give --password-file FILE."),
+  WalletPasswordTooShort: wallet("The password is too short.", "Take a longer one: several words are good."),
+  WalletPhraseUnseen: wallet("A phrase is shown at a terminal only.", "Type it there, or give --phrase-out FILE."),
+  WalletNotMade: wallet("The wallet was not made.", "Start the command again."),
+  StakeMissing: usage("Nobody said how much collateral the clients get.", "Give --stake AMOUNT."),
+  FillsNotSettled: refused(
+    "The chain does not show all fills yet.",
+    "Nothing is lost: hedgerow history shows them once the exchange has posted its batches.",
+  ),
+  BlockTimeUnknown: unreachable("The node does not tell the time of a block.", "Ask another node, or try again."),
+  NoOrderEntryThroughProxy: refused(
+    "A stream of orders would link them, so a proxy carries none.",
+    "Send them one by one.",
   ),
 
   // ------------------------------------------------------------------------------------------ the command line

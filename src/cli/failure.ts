@@ -82,6 +82,7 @@ function partsOf(error: unknown, { command }: FailureOptions): Parts {
 /** What people mistyped is shown to them again, except what could be a password or a phrase. */
 function withoutSecrets(text: string): string {
   return text
+    .replace(/(Expected \d+ arguments? but got \d+):[^]*$/, "$1")
     .replace(/'(--?[a-z-]+)=[^']*'/gi, "'$1=...'")
     .replace(/'([^']*)'/g, (quoted, value: string) => (looksSecret(value) ? "(hidden)" : quoted))
     .replace(/[0-9a-f]{60,}/gi, "(hidden)");

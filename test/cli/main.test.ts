@@ -81,9 +81,12 @@ describe("help", () => {
       const path = [command.parent?.parent ? command.parent.name() : "", command.parent ? command.name() : ""];
       const { code, out } = await hedgerow([...path.filter((word) => word !== ""), "--help"]);
       assert.equal(code, 0);
-      // An example that goes on in the next line says so.
-      for (const line of out.split("\n").filter((each) => !each.endsWith("\\")))
-        assert.ok(line.length <= 80, `${path.join(" ")}: ${line}`);
+      // Examples are typed, and not read: one with many options may be longer.
+      const lines = out
+        .replace(/^ {2}hedgerow .*\\\n.*/gm, "")
+        .split("\n")
+        .filter((line) => !/^ {2}hedgerow /.test(line));
+      for (const line of lines) assert.ok(line.length <= 80, `${path.join(" ")}: ${line}`);
     }
   });
 

@@ -14,9 +14,12 @@ async function askedBy(line: string) {
 }
 
 async function orderOf(line: string) {
-  const [only] = await askedBy(line);
-  assert.equal(only?.name, "place");
-  return only?.params;
+  const asked = await askedBy(line);
+  assert.deepEqual(
+    asked.map(({ name }) => name),
+    ["place"],
+  );
+  return asked[0]?.params;
 }
 
 const LIMIT = { side: "buy", quantity: 2, slot: 0, limitPrice: "34250000000" };
