@@ -266,9 +266,9 @@ export async function seat(
 }
 
 export async function catchUp(options: Common, io: Io): Promise<void> {
-  await once("catchUp", {}, options, io, ({ resent, abandoned, ordersResent, notes }) =>
+  await once("catchUp", {}, options, io, ({ resent, abandoned, ordersFound, notes }) =>
     [
-      `sent again: ${resent} transitions, ${ordersResent} orders; given up: ${abandoned}`,
+      `sent again: ${resent} transitions; orders found at the exchange: ${ordersFound}; given up: ${abandoned}`,
       ...notes.map((note) => `  ${note}`),
     ].join("\n"),
   );

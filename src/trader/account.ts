@@ -223,6 +223,12 @@ export class TraderAccount {
     return [...this.#state.tickets, ...this.#announced.values()];
   }
 
+  /** Whether no other ticket came from the same proof: those that did are seen to belong together. */
+  wasOpenedAlone({ noteIndex, keyIndex }: OwnTicket): boolean {
+    const sibling = addressOf(sessionPrivateKey(this.keys.spendingKey, noteIndex, keyIndex === 0 ? 1 : 0));
+    return ![...this.chain.tickets.values()].some(({ sessionKey }) => sessionKey.toLowerCase() === sibling);
+  }
+
   /** Terms of a slot in the present epoch. Throws MarketNotListed. */
   market(slot: number): EpochMarket {
     const market = this.chain.markets(this.chain.epoch)[slot];

@@ -76,7 +76,10 @@ const waiting = z.strictObject({
 const sending = z.strictObject({ ...waiting.shape, direct: z.boolean().optional() });
 
 export const COMMANDS = {
-  /** Sends again what was written down and did not arrive. Every command that sends something does so first. */
+  /**
+   * Sends again the transitions that were written down and did not arrive, which every command that sends one does
+   * first; asks what became of orders that were never answered. An order that did not arrive is not sent late.
+   */
   catchUp: { params: nothing, result: caughtUpView },
   balance: { params: nothing, result: balanceView },
   tickets: { params: nothing, result: z.array(ticketView) },

@@ -1,7 +1,15 @@
 import { randomBytes } from "node:crypto";
 import { toHex } from "viem";
 import type { ChainState } from "../chain/chainState.ts";
-import { approve, deposit, openSeat, type ProvenTransition, type Sender, senderOf } from "../chain/clearingHouse.ts";
+import {
+  approve,
+  deposit,
+  type NodeOptions,
+  openSeat,
+  type ProvenTransition,
+  type Sender,
+  senderOf,
+} from "../chain/clearingHouse.ts";
 import { HedgerowError } from "../protocol/errors.ts";
 import { accountKeys, addressOf, type Hex } from "../protocol/keys.ts";
 import type { Prover } from "../prover/prover.ts";
@@ -17,6 +25,7 @@ import {
   type TraderService,
 } from "./commands.ts";
 import type { Connections } from "./connections.ts";
+import { roundedUp } from "./desk/funding.ts";
 import { Ordering } from "./desk/ordering.ts";
 import { NoteTurns, type SpendOptions } from "./desk/noteTurns.ts";
 import { pauseFor, reach, type ReachOptions } from "./desk/reach.ts";
@@ -45,6 +54,8 @@ export type DeskParts = {
   readonly place?: bigint;
   /** Sends what the funding address pays for; made from the wallet and the network if left out. */
   readonly sender?: Sender;
+  /** How the funding address's node is reached: a proxy's way, never the one over which the chain is read. */
+  readonly node?: NodeOptions;
   /** Runs before anything is sent through the exchange. */
   readonly beforeSending?: (options: ReachOptions) => Promise<void>;
 };
@@ -69,6 +80,7 @@ export class TraderDesk implements TraderService {
   readonly #sender: () => Sender;
   readonly #turns: NoteTurns;
   readonly #ordering: Ordering;
+  readonly #node: NodeOptions | undefined;
   readonly #beforeSending: DeskParts["beforeSending"];
 
   private constructor(parts: DeskParts, account: TraderAccount, accountNumber: bigint) {
@@ -79,9 +91,11 @@ export class TraderDesk implements TraderService {
     this.network = network;
     this.accountNumber = accountNumber;
     this.#wallet = wallet;
+    this.#node = parts.node;
     this.#beforeSending = parts.beforeSending;
     let sender = parts.sender;
-    this.#sender = () => (sender ??= senderOf(network.chain, chain.chain.chainId, wallet.fundingKey()));
+    this.#sender = () =>
+      (sender ??= senderOf(network.chain, chain.chain.chainId, wallet.fundingKey(), undefined, parts.node));
     this.#turns = new NoteTurns({ account, connections, outbox: wallet.outbox(chain.chain, accountNumber) });
     this.#ordering = new Ordering({
       account,
@@ -89,6 +103,7 @@ export class TraderDesk implements TraderService {
       turns: this.#turns,
       orders: wallet.orders(chain.chain, accountNumber),
       receipts: wallet.receipts(chain.chain),
+      isHidden: network.proxy !== undefined,
     });
   }
 
@@ -143,18 +158,21 @@ export class TraderDesk implements TraderService {
     },
     history: async (range) => {
       const { historyOf } = await import("./reports/history.ts");
-      await this.account.sync();
+      await this.#readAll();
       return [...historyOf(this.reader, range)];
     },
     statement: async (range) => {
       const { statementOf } = await import("./reports/statement.ts");
-      await this.account.sync();
+      await this.#readAll();
       return statementOf(this.reader, this.network, range);
     },
     privacy: async () => {
       const { privacyOf } = await import("./reports/privacy.ts");
-      await this.account.sync();
-      return privacyOf(this.reader, this.network, { isNoteExposed: this.#turns.isNoteExposed });
+      await this.#readAll();
+      return privacyOf(this.reader, this.network, {
+        isNoteExposed: this.#turns.isNoteExposed,
+        orderTickets: this.#ordering.tickets,
+      });
     },
     deposit: (params, options) => this.#deposit(params, options),
     fund: ({ credits, wait, direct }, options) => this.#fund(credits, { ...options, wait }, direct),
@@ -165,9 +183,9 @@ export class TraderDesk implements TraderService {
     place: async ({ orders, tickets }, options) => [
       ...(await this.#ordering.place(orders, tickets, this.#spendOptions(options))),
     ],
-    orders: async ({ all = false }, options) => {
+    orders: async ({ all = false, ticket }, options) => {
       await this.account.sync();
-      return [...(await this.#ordering.list(all, options))];
+      return [...(await this.#ordering.list(all, ticket, options))];
     },
     cancel: async ({ order }, options) => {
       await this.account.sync();
@@ -221,7 +239,7 @@ export class TraderDesk implements TraderService {
     const needed = BigInt(amount) + bond;
     if (faucet) {
       options.onProgress?.({ stage: "sending", text: "drawing from the faucet" });
-      await fillFromFaucet(this.network, sender.address, needed);
+      await fillFromFaucet(this.network, sender.address, needed, this.#node);
     }
     const sending = options.signal === undefined ? {} : { signal: options.signal };
     options.onProgress?.({ stage: "sending", text: "allowing the clearing house to take the deposit" });
@@ -344,17 +362,23 @@ export class TraderDesk implements TraderService {
     await approve(chain, this.#sender(), most, options.signal === undefined ? {} : { signal: options.signal });
   }
 
-  /** See `freshen` in COMMANDS: a ticket without anything in it in Trading, the smallest withdrawal in the window. */
+  /** See `freshen` in COMMANDS: a ticket like others in Trading, the smallest withdrawal in the window. */
   async #freshen(options: RunOptions): Promise<TransitionView | null> {
     await this.#turns.settle(options);
     await this.account.sync();
     if (!this.#turns.isNoteExposed) return null;
     if (this.chain.phase === "trading") {
-      const slot = this.chain.markets(this.chain.epoch).findIndex(({ listed, closingOnly }) => listed && !closingOnly);
-      const { view } = await this.#turns.spend(
-        () => this.account.openTickets(Math.max(slot, 0), [{ cash: 0n, position: 0n }], { relayed: true }),
-        options,
+      const markets = this.chain.markets(this.chain.epoch);
+      const slot = Math.max(
+        markets.findIndex(({ listed, closingOnly }) => listed && !closingOnly),
+        0,
       );
+      const { view } = await this.#turns.spend(() => {
+        // It looks like any ticket for a contract, where there is so much.
+        const usual = roundedUp(markets[slot]?.initialMargin ?? 0n, this.account.freeCash - this.account.relayFee);
+        const cash = usual <= this.account.freeCash - this.account.relayFee ? usual : 0n;
+        return this.account.openTickets(slot, [{ cash, position: 0n }], { relayed: true });
+      }, options);
       return view;
     }
     // To an address that nobody knows: one of the smallest units is the price.
@@ -369,13 +393,19 @@ export class TraderDesk implements TraderService {
   async #catchUp(options: RunOptions): Promise<CaughtUpView> {
     const { resent, abandoned } = await this.#turns.settle(options);
     await this.account.sync();
-    const orders = this.chain.phase === "trading" ? await this.#ordering.resend(options) : { resent: 0, abandoned: [] };
+    const orders = await this.#ordering.resolve(options);
     return {
       resent,
       abandoned: abandoned.length + orders.abandoned.length,
-      ordersResent: orders.resent,
+      ordersFound: orders.found,
       notes: [...abandoned, ...orders.abandoned],
     };
+  }
+
+  /** Everything that reports are made of, the times of blocks too. */
+  async #readAll(): Promise<void> {
+    await this.account.sync();
+    await this.chain.readBlockTimes();
   }
 
   /** Spends the note by one transition, through the exchange or directly. */

@@ -1,6 +1,6 @@
-import { createTestClient, http } from "viem";
+import { createTestClient } from "viem";
 import { generatePrivateKey, privateKeyToAddress } from "viem/accounts";
-import { connect, refusalOf } from "../chain/clearingHouse.ts";
+import { connect, type NodeOptions, nodeTransport, refusalOf } from "../chain/clearingHouse.ts";
 import { drawFromFaucet, LOCAL_CHAIN_ID } from "../chain/deploy.ts";
 import { HedgerowError } from "../protocol/errors.ts";
 import type { Hex } from "../protocol/keys.ts";
@@ -25,10 +25,15 @@ const ETHER_AFTER = 10n ** 20n;
  * Gives an address `tokens` base units of test dollars, and ether for its transactions if it has little. Asks the node
  * itself for its number, whatever the profile says. Throws NoFaucet, WrongChain, ChainUnavailable.
  */
-export async function fillFromFaucet(network: Network, address: Hex, tokens: bigint): Promise<void> {
+export async function fillFromFaucet(
+  network: Network,
+  address: Hex,
+  tokens: bigint,
+  options: NodeOptions = {},
+): Promise<void> {
   if (network.chainId !== LOCAL_CHAIN_ID) throw new NoFaucet(network.name, network.chainId);
-  const chain = await connect(network.chain, network.clearingHouse, LOCAL_CHAIN_ID);
-  const cheats = createTestClient({ mode: "hardhat", transport: http(network.chain) });
+  const chain = await connect(network.chain, network.clearingHouse, LOCAL_CHAIN_ID, options);
+  const cheats = createTestClient({ mode: "hardhat", transport: nodeTransport(network.chain, options) });
   try {
     if ((await chain.client.getBalance({ address })) < ETHER_AFTER) {
       await cheats.setBalance({ address, value: 2n * ETHER_AFTER });
@@ -37,7 +42,7 @@ export async function fillFromFaucet(network: Network, address: Hex, tokens: big
     // The faucet's caller pays for the call: somebody of whom nothing else is known.
     const caller = generatePrivateKey();
     await cheats.setBalance({ address: privateKeyToAddress(caller), value: ETHER_AFTER });
-    await drawFromFaucet(network.chain, await chain.house.read.token(), caller, address, tokens);
+    await drawFromFaucet(network.chain, await chain.house.read.token(), caller, address, tokens, options);
   } catch (error) {
     throw refusalOf(error);
   }

@@ -283,11 +283,11 @@ export const privacyView = z.strictObject({
   inferences: z.array(inferenceView),
 });
 
-/** What catching up has done: transitions sent again or given up, credits funded, tickets closed or claimed. */
+/** What catching up has done: transitions sent again or given up, orders found at the exchange or given up. */
 export const caughtUpView = z.strictObject({
   resent: z.int(),
   abandoned: z.int(),
-  ordersResent: z.int(),
+  ordersFound: z.int(),
   notes: z.array(z.string()),
 });
 

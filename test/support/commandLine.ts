@@ -103,7 +103,7 @@ export const GOOD: Answers = {
   tickets: () => [],
   renew: () => ({ ...LANDED, action: "renew", status: "queued" }),
   seat: () => ({ ...LANDED, action: "sleep" }),
-  catchUp: () => ({ resent: 1, abandoned: 0, ordersResent: 2, notes: ["fund went on"] }),
+  catchUp: () => ({ resent: 1, abandoned: 0, ordersFound: 2, notes: ["fund went on"] }),
 };
 
 export type CommandLineOptions = {

@@ -96,7 +96,7 @@ export async function startFakeAgent(
 
 const LANDED = { action: "renew", nullifier: "0x", newNote: "0x", status: "landed" };
 const USUAL: Partial<Record<CommandName, unknown>> = {
-  catchUp: { resent: 0, abandoned: 0, ordersResent: 0, notes: [] },
+  catchUp: { resent: 0, abandoned: 0, ordersFound: 0, notes: [] },
   orders: [],
   closeTickets: [LANDED],
   fund: [LANDED],

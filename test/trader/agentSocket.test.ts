@@ -57,7 +57,7 @@ const ORDER: OrderView = {
   time: 1_700_000_000,
 };
 
-const CAUGHT_UP = { resent: 1, abandoned: 0, ordersResent: 2, notes: ["one"] };
+const CAUGHT_UP = { resent: 1, abandoned: 0, ordersFound: 2, notes: ["one"] };
 
 const IDLE: AgentServed = {
   service: { run: () => Promise.reject(new Error("nobody asks it")) },

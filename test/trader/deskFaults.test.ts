@@ -91,7 +91,7 @@ describe("a desk when things go wrong", () => {
     stage.port.comeBack();
     const again = await stage.desk(desk.traderName);
     assert.equal((await again.run("balance", {})).openTickets, 0);
-    assert.deepEqual(await again.run("catchUp", {}), { resent: 1, abandoned: 0, ordersResent: 0, notes: [] });
+    assert.deepEqual(await again.run("catchUp", {}), { resent: 1, abandoned: 0, ordersFound: 0, notes: [] });
     assert.equal((await again.run("balance", {})).openTickets, 2);
     await assertRecovers(desk.traderName, again);
     await again.close();
@@ -150,10 +150,45 @@ describe("a desk when things go wrong", () => {
     await desk.close();
   });
 
+  test("an order whose trader gave up before it arrived is never sent late [CLI-27]", async () => {
+    const desk = await funded();
+    await desk.run("openTickets", { slot: 0, count: 1, cash: dollars(10_000n) });
+    stage.port.goAway();
+    const dying = new AbortController();
+    const placing = desk.run("place", { orders: [order()] }, { signal: dying.signal });
+    setTimeout(() => dying.abort(), 500);
+    await assert.rejects(placing, Interrupted);
+    stage.port.comeBack();
+    const { ordersFound, notes } = await desk.run("catchUp", {});
+    assert.deepEqual([ordersFound, notes.length], [0, 1]);
+    assert.deepEqual(await desk.run("orders", {}), []);
+    const [given] = await desk.run("orders", { all: true });
+    assert.deepEqual([given?.status, given?.reason], ["refused", "it never reached the exchange"]);
+    await desk.close();
+  });
+
+  test("a ready ticket serves the next order without a proof, unless others came with it [CLI-28]", async () => {
+    const desk = await funded();
+    const alone = await desk.run("openTickets", { slot: 0, count: 1, cash: dollars(10_000n) });
+    const together = await desk.run("openTickets", { slot: 0, count: 2, cash: dollars(10_000n) });
+    const ticketOf = async (tickets: "fresh" | "linked"): Promise<string> => {
+      const [placed] = await desk.run("place", { orders: [order()], tickets });
+      return placed?.order?.ticketId ?? "";
+    };
+    assert.equal(await ticketOf("fresh"), alone.tickets[0]);
+    const fresh = await ticketOf("fresh");
+    const linked = await ticketOf("linked");
+    assert.ok(![...alone.tickets, ...together.tickets].some((ticketId) => ticketId === fresh));
+    assert.ok(together.tickets.some((ticketId) => ticketId === linked));
+    await desk.close();
+  });
+
   test("a recovered wallet finds the orders that rest, cancels them, and signs none anew [CLI-26]", async () => {
     const desk = await funded();
     const [placed] = await desk.run("place", { orders: [order({ quantity: 2 })] });
     const ref = placed?.order?.ref ?? "";
+    // The ticket is on chain then.
+    await desk.run("catchUp", {});
     const other = await stage.recovered(desk.traderName);
     const [found] = await other.run("orders", {});
     assert.deepEqual([found?.ref, found?.quantity, found?.status], [ref, 2, "open"]);

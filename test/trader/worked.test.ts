@@ -98,7 +98,7 @@ function standIn(market: Market = {}) {
       for (const ticketId of tickets) openTickets.delete(ticketId as Hex);
       return [];
     },
-    catchUp: () => ({ resent: 0, abandoned: 0, ordersResent: 0, notes: [] }),
+    catchUp: () => ({ resent: 0, abandoned: 0, ordersFound: 0, notes: [] }),
   };
 
   return {

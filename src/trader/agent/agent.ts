@@ -306,8 +306,8 @@ export class Agent {
   }
 
   async #catchUp(): Promise<void> {
-    const { resent, ordersResent } = await this.#parts.service.run("catchUp", {}, { signal: this.#stop.signal });
-    if (resent + ordersResent > 0) this.#parts.logger.info({ resent, ordersResent }, "went on with what was under way");
+    const { resent, ordersFound } = await this.#parts.service.run("catchUp", {}, { signal: this.#stop.signal });
+    if (resent + ordersFound > 0) this.#parts.logger.info({ resent, ordersFound }, "went on with what was under way");
   }
 
   // ---------------------------------------------------------------- watching

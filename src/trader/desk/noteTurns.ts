@@ -79,12 +79,13 @@ export class NoteTurns {
     options: SpendOptions = {},
   ): Promise<T & { readonly view: TransitionView }> {
     return this.#inTurn(async () => {
+      // Before the proof, which is then under the newest root when it is sent (spec PRI-4).
+      await options.beforeSending?.(options);
       await this.#settle(options);
       await this.#account.sync();
       const { epoch, phase } = this.#account.chain;
       const made = await make();
       const { transition } = made;
-      await options.beforeSending?.(options);
       this.#outbox.record({
         transition,
         epoch,
@@ -116,7 +117,7 @@ export class NoteTurns {
       .some(({ transition: { nullifier, action } }) => nullifier === live?.nullifier && !showsSeat(action.name));
   }
 
-  async #settle(options: ReachOptions): Promise<Settled> {
+  async #settle(options: SpendOptions): Promise<Settled> {
     let resent = 0;
     const abandoned: string[] = [];
     if (this.#outbox.entries().length === 0) return { resent, abandoned };
@@ -165,7 +166,7 @@ export class NoteTurns {
     }
   }
 
-  async #resend(transition: ProvenTransition, options: ReachOptions): Promise<void> {
+  async #resend(transition: ProvenTransition, options: SpendOptions): Promise<void> {
     try {
       await this.#send(transition, options);
       await this.#untilLanded(transition, options);

@@ -46,6 +46,7 @@ export function orderViewOf(
     revision: report?.revision ?? order.revision,
     seq: report?.seq ?? null,
     time: report === undefined ? null : Number(report.time),
+    ...(request.worked !== undefined && { worked: request.worked }),
   };
 }
 

@@ -1,3 +1,4 @@
+import { randomInt } from "node:crypto";
 import { type ExchangeClient, ExchangeRefused } from "../../api/client.ts";
 import type { OrderAnswer, OrderEntry, OrderReport } from "../../exchange/service.ts";
 import { HedgerowError } from "../../protocol/errors.ts";
@@ -9,6 +10,7 @@ import type { TicketSpec, TraderAccount } from "../account.ts";
 import type { OwnTicket } from "../accountState.ts";
 import type { OrderChange, OrderRequest, TicketChoice } from "../commands.ts";
 import type { Connections } from "../connections.ts";
+import { randomDelay } from "../delay.ts";
 import type { OrderStore, StoredOrder } from "../orderStore.ts";
 import type { ReceiptStore } from "../receiptStore.ts";
 import type { OrderView, PlacedView } from "../views.ts";
@@ -70,6 +72,12 @@ export class SignedElsewhere extends HedgerowError {
 /** How long a permission to see a ticket's orders is good for, seconds. */
 const WATCH_SECONDS = 86_400n;
 
+/** States of an order from which it may still fill. */
+const LIVE: ReadonlySet<OrderView["status"]> = new Set(["unsent", "waiting", "open"]);
+
+/** Milliseconds between questions about tickets that should not be seen to belong together. */
+const APART = { fromMs: 500, toMs: 3_000 };
+
 /** Stands where the signature of an order stands that this wallet did not sign. */
 const UNSIGNED = "0x";
 
@@ -79,6 +87,8 @@ type Parts = {
   readonly turns: NoteTurns;
   readonly orders: OrderStore;
   readonly receipts: ReceiptStore;
+  /** Whether tickets go over connections of their own: then they are not asked about at one moment either. */
+  readonly isHidden: boolean;
 };
 
 type Wanted = { readonly request: OrderRequest; readonly order: WorkedOutOrder };
@@ -90,15 +100,24 @@ export class Ordering {
   readonly #turns: NoteTurns;
   readonly #orders: OrderStore;
   readonly #receipts: ReceiptStore;
+  readonly #isHidden: boolean;
   /** Ready tickets that an order is just being put on. */
   readonly #taken = new Set<Hex>();
+  /** Tickets that the exchange was asked about since the wallet was opened. */
+  readonly #asked = new Set<Hex>();
 
-  constructor({ account, connections, turns, orders, receipts }: Parts) {
+  constructor({ account, connections, turns, orders, receipts, isHidden }: Parts) {
     this.#account = account;
     this.#connections = connections;
     this.#turns = turns;
     this.#orders = orders;
     this.#receipts = receipts;
+    this.#isHidden = isHidden;
+  }
+
+  /** The ticket of each order that this wallet remembers. */
+  get tickets(): readonly Hex[] {
+    return this.#orders.list().map(({ entry }) => entry.order.ticketId);
   }
 
   /**
@@ -127,28 +146,34 @@ export class Ordering {
     return named("ticket", name, this.#account.knownTickets, ({ ticketId }) => ticketId.slice(2));
   }
 
-  /** Orders of the present day, the exchange's newest word about each; `all`: also those of earlier days. */
-  async list(all: boolean, options: ReachOptions = {}): Promise<readonly OrderView[]> {
-    await this.refresh(options);
-    const live = ({ status }: OrderView): boolean => ["unsent", "waiting", "open"].includes(status);
-    const views = this.#orders.list().map((stored) => this.#viewOf(stored));
-    return all ? views : views.filter(live);
+  /**
+   * The orders that live, by the exchange's newest word; `all`: also those that have ended; `ticket`: those on this one
+   * only, and the exchange is asked about no other.
+   */
+  async list(all: boolean, ticket: string | undefined, options: ReachOptions = {}): Promise<readonly OrderView[]> {
+    const only = ticket === undefined ? undefined : this.ticketNamed(ticket);
+    if (only === undefined) await this.refresh(options);
+    else await this.#refreshTickets([only], options);
+    const stored = this.#orders.list(only === undefined ? undefined : { ticketId: only.ticketId });
+    const views = stored.map((order) => this.#viewOf(order));
+    return all ? views : views.filter(({ status }) => LIVE.has(status));
   }
 
-  /** Asks the exchange for the orders of all tickets of the present epoch, and for what became of those that lived. */
+  /**
+   * Asks the exchange about the tickets of the present epoch on which orders live, and once about each other one, where
+   * orders may rest that this wallet does not remember.
+   */
   async refresh(options: ReachOptions = {}): Promise<void> {
     const { chain } = this.#account;
-    const tickets = this.#account.knownTickets.filter(({ epoch }) => epoch === chain.epoch);
-    if (tickets.length === 0) return;
-    const validUntil = (await this.#time()) + WATCH_SECONDS;
-    await Promise.all(tickets.map((ticket) => this.#refreshTicket(ticket, validUntil, options)));
+    const tickets = this.#account.knownTickets.filter(
+      ({ ticketId, epoch }) => epoch === chain.epoch && (!this.#asked.has(ticketId) || this.hasLiveOrders(ticketId)),
+    );
+    await this.#refreshTickets(tickets, options);
   }
 
   /** Whether an order rests or waits on a ticket, by the exchange's newest word. */
   hasLiveOrders(ticketId: Hex): boolean {
-    return this.#orders
-      .list({ ticketId })
-      .some((stored) => ["waiting", "open", "unsent"].includes(this.#viewOf(stored).status));
+    return this.#orders.list({ ticketId }).some((stored) => LIVE.has(this.#viewOf(stored).status));
   }
 
   /** Takes an order out of the book. Throws NameNotFound, ExchangeRefused, ExchangeUnreachable. */
@@ -199,31 +224,34 @@ export class Ordering {
     }
   }
 
-  /** Sends again what was written down and never answered, the very same. Returns how many, and what is given up. */
-  async resend(
+  /**
+   * Asks what became of orders that were written down and never answered. One that did not arrive is given up, and not
+   * sent late: its trader has seen other prices since.
+   */
+  async resolve(
     options: ReachOptions = {},
-  ): Promise<{ readonly resent: number; readonly abandoned: readonly string[] }> {
-    const unsent = this.#orders.list().filter(({ report, refusal }) => report === undefined && refusal === undefined);
+  ): Promise<{ readonly found: number; readonly abandoned: readonly string[] }> {
+    const unanswered = this.#orders
+      .list()
+      .filter(({ report, refusal }) => report === undefined && refusal === undefined);
     const known = new Map(this.#account.knownTickets.map((ticket) => [ticket.ticketId, ticket]));
     const abandoned: string[] = [];
-    let resent = 0;
-    for (const { entry } of unsent) {
+    let found = 0;
+    for (const { entry } of unanswered) {
       const { ticketId, clientId } = entry.order;
       const ticket = known.get(ticketId);
-      if (ticket === undefined || ticket.epoch < this.#account.chain.epoch) {
-        this.#orders.refuse(ticketId, clientId, "its ticket was never opened, or its day is over");
-        abandoned.push(`order ${refOf(clientId)}`);
-        continue;
-      }
-      resent += 1;
-      try {
-        await this.#sendEntry(entry, options);
-      } catch (error) {
-        if (!(error instanceof ExchangeRefused)) throw error;
-        abandoned.push(`order ${refOf(clientId)}: ${error.message}`);
+      const isAlive = ticket !== undefined && ticket.epoch === this.#account.chain.epoch;
+      const report = isAlive ? await this.#ask(ticketId, clientId, options) : undefined;
+      if (report === undefined) {
+        const reason = "it never reached the exchange";
+        this.#orders.refuse(ticketId, clientId, reason);
+        abandoned.push(`order ${refOf(clientId)}: ${reason}`);
+      } else {
+        this.#orders.report(report);
+        found += 1;
       }
     }
-    return { resent, abandoned };
+    return { found, abandoned };
   }
 
   // ---------------------------------------------------------------- tickets for orders
@@ -233,7 +261,7 @@ export class Ordering {
     return Promise.all(
       wanted.map((order) =>
         placed(order, async (each) => {
-          const ready = this.#takeReady(each);
+          const ready = this.#takeReady(each, true);
           try {
             const ticketId = ready ?? (await this.#open([[each]], options))[0];
             if (ticketId === undefined) throw new NameNotFound("ticket", "new", 0);
@@ -249,7 +277,12 @@ export class Ordering {
   /** Up to eight tickets come from one proof; where there are more orders, they share tickets. */
   async #onLinked(wanted: readonly Tried<Wanted>[], options: SpendOptions): Promise<readonly PlacedView[]> {
     const ticketOf = new Map<Wanted, Promise<Hex>>();
-    for (const piles of linkedGroups(wanted.flatMap((each) => (each.ok ? [each.value] : [])))) {
+    const good = wanted.flatMap((each) => (each.ok ? [each.value] : []));
+    for (const each of good) {
+      const ready = this.#takeReady(each, false);
+      if (ready !== undefined) ticketOf.set(each, Promise.resolve(ready));
+    }
+    for (const piles of linkedGroups(good.filter((each) => !ticketOf.has(each)))) {
       const opened = this.#open(piles, options);
       piles.forEach((pile, i) => {
         const ticket = opened.then((ids) => ids[i] ?? "0x");
@@ -262,7 +295,11 @@ export class Ordering {
       wanted.map((order) =>
         placed(order, async (each) => {
           const ticketId = (await this.#orAlone(ticketOf.get(each), each, options)) ?? "0x";
-          return this.#send(ticketId, each, options);
+          try {
+            return await this.#send(ticketId, each, options);
+          } finally {
+            this.#taken.delete(ticketId);
+          }
         }),
       ),
     );
@@ -317,18 +354,21 @@ export class Ordering {
     });
   }
 
-  /** An open ticket that nothing was ever done with and that is large enough; the smallest such. */
-  #takeReady({ request, order }: Wanted): Hex | undefined {
+  /**
+   * An open ticket that nothing was ever done with and that is large enough; the smallest such. One that was opened
+   * together with others is seen to belong to them: it serves only who does not mind.
+   */
+  #takeReady({ request, order }: Wanted, alone: boolean): Hex | undefined {
     if (request.reduceOnly === true) return undefined;
     const { chain, state } = this.#account;
     const needed = cashForAll(this.#account.market(request.slot), [order]);
-    const untouched = ({ ticketId, epoch, slot, reduceOnly, cash, position }: OwnTicket): boolean => {
-      if (epoch !== chain.epoch || slot !== request.slot || reduceOnly || position !== 0n || cash < needed)
-        return false;
-      const opened = chain.tickets.get(ticketId);
-      return opened?.cash === cash && !this.#taken.has(ticketId) && this.#orders.list({ ticketId }).length === 0;
+    const isReady = (ticket: OwnTicket): boolean => {
+      const { ticketId, epoch, slot, reduceOnly, cash, position } = ticket;
+      const fits = epoch === chain.epoch && slot === request.slot && !reduceOnly && position === 0n && cash >= needed;
+      if (!fits || this.#taken.has(ticketId) || this.#orders.list({ ticketId }).length > 0) return false;
+      return chain.tickets.get(ticketId)?.cash === cash && (!alone || this.#account.wasOpenedAlone(ticket));
     };
-    const [ready] = state.tickets.filter(untouched).toSorted((a, b) => (a.cash < b.cash ? -1 : 1));
+    const [ready] = state.tickets.filter(isReady).toSorted((a, b) => (a.cash < b.cash ? -1 : 1));
     if (ready !== undefined) this.#taken.add(ready.ticketId);
     return ready?.ticketId;
   }
@@ -414,6 +454,21 @@ export class Ordering {
 
   // ---------------------------------------------------------------- asking
 
+  /** Behind a proxy one after the other, in any order and with pauses: what is asked together belongs together. */
+  async #refreshTickets(tickets: readonly OwnTicket[], options: ReachOptions): Promise<void> {
+    if (tickets.length === 0) return;
+    const validUntil = (await this.#time()) + WATCH_SECONDS;
+    if (!this.#isHidden) {
+      await Promise.all(tickets.map((ticket) => this.#refreshTicket(ticket, validUntil, options)));
+      return;
+    }
+    const shuffled = tickets.toSorted(() => randomInt(3) - 1);
+    for (const [i, ticket] of shuffled.entries()) {
+      if (i > 0) await randomDelay(APART, options);
+      await this.#refreshTicket(ticket, validUntil, options);
+    }
+  }
+
   async #refreshTicket({ ticketId, slot }: OwnTicket, validUntil: bigint, options: ReachOptions): Promise<void> {
     const client = this.#connections.ofTicket(ticketId);
     const watch = await this.#account.signWatch(ticketId, validUntil);
@@ -424,6 +479,7 @@ export class Ordering {
       if (error instanceof ExchangeRefused && error.code === "UnknownTicket") return;
       throw error;
     }
+    this.#asked.add(ticketId);
     for (const report of open) if (report.ticketId === ticketId) this.#learn(report, slot);
     const isOpen = new Set(open.map(({ clientId }) => clientId));
     for (const { entry, report } of this.#orders.list({ ticketId })) {
@@ -497,8 +553,11 @@ export class Ordering {
     return { request, order };
   }
 
+  /** From the chain's events: a question of its own would tell the node when an order is placed. */
   async #closingTime(): Promise<bigint> {
-    const { chain, epoch } = this.#account.chain;
+    const { chain, epoch, events } = this.#account.chain;
+    const opening = events.findLast(({ eventName, args }) => eventName === "EpochOpened" && args.epoch === epoch);
+    if (opening?.eventName === "EpochOpened") return opening.args.closingTime;
     return (await chain.house.read.epochOf([epoch])).closingTime;
   }
 
