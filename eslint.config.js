@@ -4,7 +4,6 @@ import tseslint from "typescript-eslint";
 /**
  * Which folders of src/ each folder may import from, besides itself.
  * cli -> exchange, trader, clearing -> api -> chain, prover -> protocol, market
- * api may name the types of exchange/service.ts besides: they are what it serves, and pull nothing in.
  */
 const mayImport = {
   protocol: [],
@@ -29,7 +28,7 @@ const layerRules = layers.map((layer) => {
       ? []
       : [
           {
-            regex: `^(\\.\\./)+(src/)?(${forbidden.join("|")})/${layer === "api" ? "(?!service\\.ts$)" : ""}`,
+            regex: `^(\\.\\./)+(src/)?(${forbidden.join("|")})/`,
             message: `src/${layer} may import from ${mayImport[layer].join(", ") || "no other folder of src/"} only.`,
           },
         ]),

@@ -2,7 +2,7 @@ import { toBinary } from "@bufbuild/protobuf";
 import secp256k1 from "secp256k1/bindings.js";
 import { cancelAllMessageOf, cancelMessageOf, newOrderMessageOf } from "../src/api/codecOrders.ts";
 import { type Command, EnterOrdersRequestSchema } from "../src/api/gen/hedgerow/exchange/v1/exchange_pb.ts";
-import type { OrderEntry } from "../src/exchange/service.ts";
+import type { OrderEntry } from "../src/api/service.ts";
 import { LEAN_HOG_TERMS, TICK } from "../src/clearing/leanHogs.ts";
 import type { Hex } from "../src/protocol/keys.ts";
 import {

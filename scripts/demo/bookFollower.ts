@@ -1,5 +1,5 @@
 import type { ExchangeClient } from "../../src/api/client.ts";
-import type { BookSnapshot, LevelChange } from "../../src/exchange/service.ts";
+import type { BookSnapshot, LevelChange } from "../../src/api/service.ts";
 import type { Side } from "../../src/protocol/order.ts";
 import { asError } from "./waiting.ts";
 

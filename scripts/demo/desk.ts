@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { connectExchange, type ExchangeClient, ExchangeRefused, ExchangeUnreachable } from "../../src/api/client.ts";
 import type { ProvenTransition, SignedOrder } from "../../src/chain/clearingHouse.ts";
-import type { OrderAnswer, OrderEntry, OrderReport, QueuedTransition } from "../../src/exchange/service.ts";
+import type { OrderAnswer, OrderEntry, OrderReport, QueuedTransition } from "../../src/api/service.ts";
 import type { Hex } from "../../src/protocol/keys.ts";
 import type { SignedCancel, SignedWatch } from "../../src/protocol/order.ts";
 import type { SignedReceipt } from "../../src/protocol/receipt.ts";

@@ -15,7 +15,7 @@ import type {
   PublicTrade,
   QueuedTransition,
   TicketReport,
-} from "../exchange/service.ts";
+} from "./service.ts";
 import { HedgerowError } from "../protocol/errors.ts";
 import type { Hex } from "../protocol/keys.ts";
 import type { Domain, SignedCancel, SignedCancelAfter, SignedCancelAll, SignedWatch } from "../protocol/order.ts";

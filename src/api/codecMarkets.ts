@@ -8,7 +8,7 @@ import type {
   PublicTrade,
   QueuedTransition,
   TicketReport,
-} from "../exchange/service.ts";
+} from "./service.ts";
 import type { Session } from "../market/types.ts";
 import type { Phase } from "../protocol/epoch.ts";
 import {

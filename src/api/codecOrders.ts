@@ -1,5 +1,5 @@
 import type { SignedOrder } from "../chain/clearingHouse.ts";
-import type { OrderAnswer, OrderEntry, OrderReport, OrderStatus } from "../exchange/service.ts";
+import type { OrderAnswer, OrderEntry, OrderReport, OrderStatus } from "./service.ts";
 import type {
   SelfTradeMode,
   Side,

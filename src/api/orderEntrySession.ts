@@ -1,5 +1,5 @@
 import type { SignedOrder } from "../chain/clearingHouse.ts";
-import type { OrderAnswer, OrderEntry } from "../exchange/service.ts";
+import type { OrderAnswer, OrderEntry } from "./service.ts";
 import { HedgerowError } from "../protocol/errors.ts";
 import type { SignedCancel, SignedCancelAfter, SignedCancelAll } from "../protocol/order.ts";
 import { MalformedField } from "./codec.ts";

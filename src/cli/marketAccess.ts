@@ -1,5 +1,5 @@
 import { connectExchange, type ExchangeClient } from "../api/client.ts";
-import type { MarketReport } from "../exchange/service.ts";
+import type { MarketReport } from "../api/service.ts";
 import { HedgerowError } from "../protocol/errors.ts";
 import { contractName } from "../trader/markets.ts";
 import { WrongUsage } from "./failure.ts";

@@ -1,6 +1,6 @@
 import type { BookEvent, AnnouncementEvent } from "../api/client.ts";
 import type { Candle } from "../api/codecMarkets.ts";
-import type { EpochReport, LevelChange, MarketReport, PublicTrade } from "../exchange/service.ts";
+import type { EpochReport, LevelChange, MarketReport, PublicTrade } from "../api/service.ts";
 import { contractName } from "../trader/markets.ts";
 import type { BookSides, Level } from "./screenModel.ts";
 

@@ -1,7 +1,7 @@
 import { stripVTControlCharacters } from "node:util";
 import type { ExchangeClient } from "../api/client.ts";
 import { type Candle, type CandleInterval, INTERVALS } from "../api/codecMarkets.ts";
-import type { MarketReport, PublicTrade } from "../exchange/service.ts";
+import type { MarketReport, PublicTrade } from "../api/service.ts";
 import { contractName } from "../trader/markets.ts";
 import { type Look, lookFor } from "./colours.ts";
 import { awaitEnding } from "./ending.ts";

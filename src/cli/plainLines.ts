@@ -1,5 +1,5 @@
 import type { Candle } from "../api/codecMarkets.ts";
-import type { Announcement, MarketReport, PublicTrade } from "../exchange/service.ts";
+import type { Announcement, MarketReport, PublicTrade } from "../api/service.ts";
 import { contractName } from "../trader/markets.ts";
 import { type BookSides, type OwnFill } from "./screenModel.ts";
 import { amountText, cell, clockText, countText, dateText, priceFormat } from "./screenText.ts";

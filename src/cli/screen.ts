@@ -1,4 +1,4 @@
-import type { MarketReport } from "../exchange/service.ts";
+import type { MarketReport } from "../api/service.ts";
 import { contractName } from "../trader/markets.ts";
 import type { Look, Style } from "./colours.ts";
 import { announcementText } from "./plainLines.ts";

@@ -1,4 +1,4 @@
-import type { EpochReport, MarketReport, PublicTrade } from "../exchange/service.ts";
+import type { EpochReport, MarketReport, PublicTrade } from "../api/service.ts";
 import type { Look } from "./colours.ts";
 import type { BookSides, Level } from "./screenModel.ts";
 import {

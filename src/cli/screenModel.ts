@@ -1,5 +1,5 @@
 import type { BookUpdate } from "../api/codecMarkets.ts";
-import type { Announcement, BookSnapshot, EpochReport, MarketReport, PublicTrade } from "../exchange/service.ts";
+import type { Announcement, BookSnapshot, EpochReport, MarketReport, PublicTrade } from "../api/service.ts";
 import type { BalanceView, OrderView } from "../trader/views.ts";
 
 /*

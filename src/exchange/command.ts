@@ -3,7 +3,7 @@ import type { ProvenTransition, SignedOrder } from "../chain/clearingHouse.ts";
 import type { EpochMarket, Phase } from "../protocol/epoch.ts";
 import { HedgerowError } from "../protocol/errors.ts";
 import type { Hex } from "../protocol/keys.ts";
-import type { OrderEntry } from "./service.ts";
+import type { OrderEntry } from "../api/service.ts";
 import type { TicketView } from "./ticketView.ts";
 import type { DayTimes } from "./tradingDay.ts";
 

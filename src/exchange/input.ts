@@ -8,7 +8,7 @@ import type { Hex } from "../protocol/keys.ts";
 import { SLOTS } from "../protocol/note.ts";
 import type { SignedCancel, SignedCancelAfter, SignedCancelAll, SignedWatch } from "../protocol/order.ts";
 import { MOST_TICKETS } from "../protocol/ticket.ts";
-import type { OrderEntry } from "./service.ts";
+import type { OrderEntry } from "../api/service.ts";
 
 /** A message of a trader does not have the form of an order, cancel or transition. */
 export class MalformedMessage extends HedgerowError {

@@ -7,7 +7,7 @@ import type {
   ExchangeService,
   OrderReport,
   PublicTrade,
-} from "./service.ts";
+} from "../api/service.ts";
 import type { SignedReceipt } from "../protocol/receipt.ts";
 
 // The newest trades and candles of each market, and the distribution of everything that happens. Events of one turn go

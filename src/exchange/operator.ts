@@ -89,7 +89,7 @@ import type {
   QueuedTransition,
   ServiceHealth,
   TicketReport,
-} from "./service.ts";
+} from "../api/service.ts";
 import { assertSignedBy } from "./signature.ts";
 import type { TicketView } from "./ticketView.ts";
 import { type Depth, type Execution, type Happening, type LimitLock, reportOf } from "./tradingDay.ts";

@@ -1,4 +1,4 @@
-import type { BookSnapshot, LevelChange } from "./service.ts";
+import type { BookSnapshot, LevelChange } from "../api/service.ts";
 import type { TradingDay } from "./tradingDay.ts";
 
 type Levels = Map<bigint, Omit<LevelChange, "side">>;

@@ -6,7 +6,7 @@ import { assertUnchanged } from "./admission.ts";
 import { type BatchPlan, batchOf, openedTickets } from "./batchPlan.ts";
 import type { Command, TimedCommand } from "./command.ts";
 import { ExchangeLog, ZERO_HASH } from "./log.ts";
-import type { BatchReport } from "./service.ts";
+import type { BatchReport } from "../api/service.ts";
 import { ticketView } from "./ticketView.ts";
 import { type DayState, type Execution, type Happening, TradingDay } from "./tradingDay.ts";
 

@@ -12,7 +12,7 @@ import {
   type Trade,
   tradeOn,
 } from "../protocol/ticket.ts";
-import type { OrderStatus } from "./service.ts";
+import type { OrderStatus } from "../api/service.ts";
 
 /**
  * pending: its opening is verified and queued, not mined. open: mined. inherited: mined before this operator started,

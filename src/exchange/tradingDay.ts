@@ -24,7 +24,7 @@ import { bestAsk, bestBid, countTrades, depth, levelAtPrice } from "../market/vi
 import { Deadlines } from "./deadlines.ts";
 import { type Cause, type ExchangeLog, type LogEntry, receiptsOf, ZERO_HASH } from "./log.ts";
 import { type RestedOrder, restedOrders } from "./restingQuotes.ts";
-import type { LevelChange, OrderEntry, OrderReport, OrderStatus, PublicTrade } from "./service.ts";
+import type { LevelChange, OrderEntry, OrderReport, OrderStatus, PublicTrade } from "../api/service.ts";
 import {
   afterTrade,
   assertCovered,

@@ -25,7 +25,7 @@ const quantity = z
   .int()
   .min(1)
   .max(2 ** 31 - 1);
-const positive = amount.refine((text) => BigInt(text) > 0n, "expected more than zero");
+const positive = z.string().regex(/^[1-9][0-9]{0,59}$/, "expected base units, a whole number above zero");
 /** A ticket or an order by its hex name or a prefix of it. */
 const reference = z.string().regex(/^(0x)?[0-9a-f]{1,64}$/, "expected hex, or a prefix of it");
 const epoch = z.int().min(1);

@@ -1,4 +1,4 @@
-import type { OrderEntry, OrderReport } from "../exchange/service.ts";
+import type { OrderEntry, OrderReport } from "../api/service.ts";
 import type { Hex } from "../protocol/keys.ts";
 import type { OrderRequest } from "./commands.ts";
 

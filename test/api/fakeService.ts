@@ -1,11 +1,5 @@
 import type { ProvenTransition } from "../../src/chain/clearingHouse.ts";
-import type {
-  ExchangeEvent,
-  ExchangeService,
-  OrderAnswer,
-  OrderEntry,
-  OrderReport,
-} from "../../src/exchange/service.ts";
+import type { ExchangeEvent, ExchangeService, OrderAnswer, OrderEntry, OrderReport } from "../../src/api/service.ts";
 import { HedgerowError } from "../../src/protocol/errors.ts";
 import type { Hex } from "../../src/protocol/keys.ts";
 import type { SignedWatch } from "../../src/protocol/order.ts";

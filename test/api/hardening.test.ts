@@ -6,7 +6,7 @@ import { z } from "zod";
 import { connectExchange } from "../../src/api/client.ts";
 import { createMarketData } from "../../src/exchange/marketData.ts";
 import { exactNumbers } from "../../src/exchange/server/jsonNumbers.ts";
-import type { ExchangeEvent } from "../../src/exchange/service.ts";
+import type { ExchangeEvent } from "../../src/api/service.ts";
 import { fakeService, orderEntry, receipt, Refusal, report, SIGNATURE, TICKET, TRANSITION } from "./fakeService.ts";
 import { type Bench, first, open, until } from "./support.ts";
 

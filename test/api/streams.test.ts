@@ -6,7 +6,7 @@ import { connectExchange, ExchangeRefused, ExchangeUnreachable } from "../../src
 import { bookMessageOf, updateMessageOf } from "../../src/api/codecMarkets.ts";
 import { Exchange } from "../../src/api/gen/hedgerow/exchange/v1/exchange_pb.ts";
 import { createMarketData } from "../../src/exchange/marketData.ts";
-import type { ExchangeEvent } from "../../src/exchange/service.ts";
+import type { ExchangeEvent } from "../../src/api/service.ts";
 import { fakeService, orderEntry, OTHER_TICKET, receipt, Refusal, report, SIGNATURE, TICKET } from "./fakeService.ts";
 import { first, open, until } from "./support.ts";
 

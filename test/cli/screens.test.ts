@@ -11,7 +11,7 @@ import { emptyModel, type Key, marketOf, reduce, type WatchEvent, type WatchMode
 import { changesBetween, keysIn } from "../../src/cli/screenTerminal.ts";
 import { feedWallet } from "../../src/cli/watchFeed.ts";
 import { amountText, cell, cutTo, durationText, priceFormat, widthOf } from "../../src/cli/screenText.ts";
-import type { EpochReport, MarketReport, PublicTrade } from "../../src/exchange/service.ts";
+import type { EpochReport, MarketReport, PublicTrade } from "../../src/api/service.ts";
 import type { Candle } from "../../src/api/codecMarkets.ts";
 import { type CommandName, type CommandResult, COMMANDS, type TraderService } from "../../src/trader/commands.ts";
 import { HedgerowError } from "../../src/protocol/errors.ts";

@@ -6,7 +6,7 @@ import { after, before, test, type TestContext } from "node:test";
 import pino from "pino";
 import { createMetrics } from "../../src/exchange/server/metrics.ts";
 import { type Server, startServer } from "../../src/exchange/server/server.ts";
-import type { MarketReport } from "../../src/exchange/service.ts";
+import type { MarketReport } from "../../src/api/service.ts";
 import { type FakeService, fakeService } from "../api/fakeService.ts";
 import { until } from "../api/support.ts";
 

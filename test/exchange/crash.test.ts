@@ -14,7 +14,7 @@ import { type ExchangeProcess, startExchangeProcess } from "../../src/exchange/e
 import { openJournal } from "../../src/exchange/journal/journal.ts";
 import { identityOf } from "../../src/exchange/runExchange.ts";
 import { Sequencer } from "../../src/exchange/sequencer.ts";
-import type { OrderAnswer, OrderReport } from "../../src/exchange/service.ts";
+import type { OrderAnswer, OrderReport } from "../../src/api/service.ts";
 import { accountKeys, type Hex, newSeedPhrase } from "../../src/protocol/keys.ts";
 import { HedgerowError } from "../../src/protocol/errors.ts";
 import type { SignedWatch } from "../../src/protocol/order.ts";

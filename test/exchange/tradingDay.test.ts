@@ -6,7 +6,7 @@ import type { SignedOrder } from "../../src/chain/clearingHouse.ts";
 import { batchOf, GAS, mostPostable, openedTickets, planBatch } from "../../src/exchange/batchPlan.ts";
 import { ExchangeLog, type LogEntry, nextHead, ZERO_HASH } from "../../src/exchange/log.ts";
 import { MOST_QUOTES, restedOrders, restingQuotes } from "../../src/exchange/restingQuotes.ts";
-import type { OrderEntry } from "../../src/exchange/service.ts";
+import type { OrderEntry } from "../../src/api/service.ts";
 import { isCovered, ticketView, type TicketView } from "../../src/exchange/ticketView.ts";
 import { type DayTimes, MOST_MAKERS, MOST_ORDERS, TradingDay } from "../../src/exchange/tradingDay.ts";
 import type { ProvenTransition } from "../../src/chain/clearingHouse.ts";

@@ -1,5 +1,5 @@
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
-import type { ExchangeService } from "../service.ts";
+import type { ExchangeService } from "../../api/service.ts";
 
 /** What one server counts. */
 export type Metrics = {

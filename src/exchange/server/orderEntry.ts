@@ -16,8 +16,8 @@ import type {
   EnterOrdersResponse,
   Result,
 } from "../../api/gen/hedgerow/exchange/v1/exchange_pb.ts";
-import type { OrderAnswer } from "../service.ts";
-import type { ExchangeService } from "../service.ts";
+import type { OrderAnswer } from "../../api/service.ts";
+import type { ExchangeService } from "../../api/service.ts";
 import { CALL, type Calls, Closing, type Connection } from "./calls.ts";
 import type { Limits, TicketBuckets } from "./limits.ts";
 import type { Metrics } from "./metrics.ts";

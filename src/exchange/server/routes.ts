@@ -38,7 +38,7 @@ import type { BookUpdate, Candle } from "../../api/codecMarkets.ts";
 import { HedgerowError } from "../../protocol/errors.ts";
 import { SLOTS } from "../../protocol/note.ts";
 import type { Listener, MarketData, OrderEvent, TimedAnnouncement } from "../marketData.ts";
-import type { PublicTrade } from "../service.ts";
+import type { PublicTrade } from "../../api/service.ts";
 import { encodeOnce, type SharedMessage } from "./encodeOnce.ts";
 import { cancelledMessageOf, enterOrders, guardMessageOf, limited, type OrderEntryParts } from "./orderEntry.ts";
 

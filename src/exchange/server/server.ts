@@ -5,7 +5,7 @@ import type { Logger } from "pino";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Exchange } from "../../api/gen/hedgerow/exchange/v1/exchange_pb.ts";
 import { createMarketData } from "../marketData.ts";
-import type { ExchangeService } from "../service.ts";
+import type { ExchangeService } from "../../api/service.ts";
 import { CALL, type Call, createCalls } from "./calls.ts";
 import { DEFAULT_LIMITS, type Limits, TicketBuckets } from "./limits.ts";
 import { createMetrics, type Metrics } from "./metrics.ts";

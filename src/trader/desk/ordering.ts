@@ -1,6 +1,6 @@
 import { randomInt } from "node:crypto";
 import { type ExchangeClient, ExchangeRefused } from "../../api/client.ts";
-import type { OrderAnswer, OrderEntry, OrderReport } from "../../exchange/service.ts";
+import type { OrderAnswer, OrderEntry, OrderReport } from "../../api/service.ts";
 import { HedgerowError } from "../../protocol/errors.ts";
 import type { Hex } from "../../protocol/keys.ts";
 import { orderHash, type SignedWatch } from "../../protocol/order.ts";
