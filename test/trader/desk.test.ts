@@ -25,14 +25,14 @@ describe("a desk at a real exchange", () => {
     await stage.stop();
   });
 
-  test("a deposit opens the seat and is in the account [CLI-5]", async () => {
+  test("a deposit opens the seat and is in the account [DSK-1]", async () => {
     const balance = await alice.run("balance", {});
     assert.equal(balance.seat.status, "active");
     assert.equal(balance.cash, (200_000n * DOLLAR - DOLLAR / 2n).toString());
     assert.deepEqual(balance.credits, []);
   });
 
-  test("sixteen orders are in flight on tickets from one proof, before any block [CLI-9]", async () => {
+  test("sixteen orders are in flight on tickets from one proof, before any block [DSK-9]", async () => {
     const before = alice.chain.newestBlock.number;
     const placed = await alice.run("place", {
       orders: Array.from({ length: 16 }, (_, i) => order({ side: "sell", limitPrice: at(80_100 + 25 * i) })),
@@ -47,7 +47,7 @@ describe("a desk at a real exchange", () => {
     assert.equal(alice.chain.newestBlock.number, before);
   });
 
-  test("a market order fills, and both sides see it once it is settled [CLI-7]", async () => {
+  test("a market order fills, and both sides see it once it is settled [DSK-13]", async () => {
     const [bought] = await bob.run("place", { orders: [order({ quantity: 2, timeInForce: "IOC" })] });
     assert.equal(bought?.refusal, null);
     assert.equal(bought.order?.status, "filled");
@@ -65,7 +65,7 @@ describe("a desk at a real exchange", () => {
     );
   });
 
-  test("a reduce-only order takes its contracts out of the account [CLI-7]", async () => {
+  test("a reduce-only order takes its contracts out of the account [DSK-14]", async () => {
     const [sold] = await bob.run("place", {
       orders: [order({ side: "sell", quantity: 2, limitPrice: at(81_000), reduceOnly: true })],
     });
@@ -84,7 +84,7 @@ describe("a desk at a real exchange", () => {
     await bob.run("closeTickets", {});
   });
 
-  test("one refused order does not keep the others from being placed [CLI-8]", async () => {
+  test("one refused order does not keep the others from being placed [DSK-10]", async () => {
     const placed = await bob.run("place", {
       orders: [
         order({ limitPrice: at(70_000) }),

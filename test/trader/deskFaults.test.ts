@@ -47,7 +47,7 @@ async function assertRecovers(name: string, desk: TraderDesk): Promise<void> {
 }
 
 describe("a desk when things go wrong", () => {
-  test("the answer to a transition is lost: it is sent again, lands once, and its order is taken [CLI-20]", async () => {
+  test("the answer to a transition is lost: it is sent again, lands once, and its order is taken [DSK-2, ACC-15]", async () => {
     const desk = await funded();
     const before = stage.port.lost;
     stage.port.loseAnswers(2);
@@ -61,7 +61,7 @@ describe("a desk when things go wrong", () => {
     await desk.close();
   });
 
-  test("the answer to an order, a replacement and a cancel is lost: each counts once [CLI-20]", async () => {
+  test("the answer to an order, a replacement and a cancel is lost: each counts once [DSK-11]", async () => {
     const desk = await funded();
     const { tickets } = await desk.run("openTickets", { slot: 0, count: 1, cash: dollars(20_000n) });
     const ticket = tickets[0] ?? "";
@@ -80,7 +80,7 @@ describe("a desk when things go wrong", () => {
     await desk.close();
   });
 
-  test("the wallet dies between writing a transition down and sending it: the next start sends it [CLI-21]", async () => {
+  test("the wallet dies between writing a transition down and sending it: the next start sends it [DSK-2, ACC-15]", async () => {
     const desk = await funded();
     stage.port.goAway();
     const dying = new AbortController();
@@ -97,7 +97,7 @@ describe("a desk when things go wrong", () => {
     await again.close();
   });
 
-  test("the exchange forgets what it has queued: it is sent again by itself [CLI-22]", async () => {
+  test("the exchange forgets what it has queued: it is sent again by itself [DSK-2]", async () => {
     const desk = await funded();
     stage.hold();
     const opening = desk.run("openTickets", { slot: 0, count: 1, cash: dollars(5_000n) });
@@ -109,7 +109,7 @@ describe("a desk when things go wrong", () => {
     await desk.close();
   });
 
-  test("another device has spent the note: the wallet learns it and goes on with the newest [CLI-23]", async () => {
+  test("another device has spent the note: the wallet learns it and goes on with the newest [DSK-4]", async () => {
     const desk = await funded();
     const other = await stage.recovered(desk.traderName);
     await other.run("openTickets", { slot: 0, count: 1, cash: dollars(5_000n) });
@@ -120,7 +120,7 @@ describe("a desk when things go wrong", () => {
     await desk.close();
   });
 
-  test("both devices spend the same note at once: one lands, the other says so and loses nothing [CLI-23]", async () => {
+  test("both devices spend the same note at once: one lands, the other says so and loses nothing [DSK-4]", async () => {
     const desk = await funded();
     const other = await stage.recovered(desk.traderName);
     stage.hold();
@@ -139,7 +139,7 @@ describe("a desk when things go wrong", () => {
     await desk.close();
   });
 
-  test("blocks with a transition are taken back: it lands again, and the wallet shows what the chain shows [CLI-24]", async () => {
+  test("blocks with a transition are taken back: it lands again, and the wallet shows what the chain shows [DSK-5]", async () => {
     const desk = await funded();
     const undo = await stage.node.reorganisation();
     await desk.run("openTickets", { slot: 0, count: 1, cash: dollars(5_000n) });
@@ -150,7 +150,23 @@ describe("a desk when things go wrong", () => {
     await desk.close();
   });
 
-  test("an order whose trader gave up before it arrived is never sent late [CLI-27]", async () => {
+  test("a refused transition is given up and its note spent without the seat before a renewal shows it [DSK-3, DSK-6, PRI-2]", async () => {
+    const desk = await funded();
+    assert.equal(await desk.run("freshen", {}), null);
+    const house = desk.network.clearingHouse;
+    await assert.rejects(desk.run("withdraw", { amount: dollars(1n), to: house }), { code: "InvalidTransition" });
+    const before = await desk.run("balance", {});
+    const freshened = await desk.run("freshen", {});
+    assert.deepEqual([freshened?.action, freshened?.status], ["openTicket", "landed"]);
+    assert.equal(await desk.run("freshen", {}), null);
+    const now = await desk.run("balance", {});
+    const fee = desk.account.relayFee;
+    assert.equal(BigInt(now.equity.atSettlement), BigInt(before.equity.atSettlement) - fee);
+    await assertRecovers(desk.traderName, desk);
+    await desk.close();
+  });
+
+  test("an order whose trader gave up before it arrived is never sent late [DSK-11]", async () => {
     const desk = await funded();
     await desk.run("openTickets", { slot: 0, count: 1, cash: dollars(10_000n) });
     stage.port.goAway();
@@ -167,7 +183,7 @@ describe("a desk when things go wrong", () => {
     await desk.close();
   });
 
-  test("a ready ticket serves the next order without a proof, unless others came with it [CLI-28]", async () => {
+  test("a ready ticket serves the next order without a proof, unless others came with it [DSK-8]", async () => {
     const desk = await funded();
     const alone = await desk.run("openTickets", { slot: 0, count: 1, cash: dollars(10_000n) });
     const together = await desk.run("openTickets", { slot: 0, count: 2, cash: dollars(10_000n) });
@@ -183,7 +199,7 @@ describe("a desk when things go wrong", () => {
     await desk.close();
   });
 
-  test("a recovered wallet finds the orders that rest, cancels them, and signs none anew [CLI-26]", async () => {
+  test("a recovered wallet finds the orders that rest, cancels them, and signs none anew [DSK-12, DSK-15]", async () => {
     const desk = await funded();
     const [placed] = await desk.run("place", { orders: [order({ quantity: 2 })] });
     const ref = placed?.order?.ref ?? "";

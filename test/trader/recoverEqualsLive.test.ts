@@ -10,7 +10,7 @@ before(async () => {
 });
 after(() => world.stop());
 
-test("after any history with crashes a wallet from the phrase shows what the live one shows [ACC-12, CLI-25]", () =>
+test("after any history with crashes a wallet from the phrase shows what the live one shows [ACC-12, DSK-15]", () =>
   fc.assert(
     fc.asyncProperty(fc.array(walletStep, { minLength: 6, maxLength: 12 }), (steps) => world.live(steps)),
     { numRuns: 3, endOnFailure: true },
