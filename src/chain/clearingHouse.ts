@@ -23,7 +23,7 @@ import type { Hex } from "../protocol/keys.ts";
 import { SLOTS } from "../protocol/note.ts";
 import { type Domain, domainOf, type Order, orderMessage } from "../protocol/order.ts";
 import type { Proof } from "../protocol/proof.ts";
-import { clearingHouseAbi, testDollarAbi } from "./abi.ts";
+import { clearingHouseAbi, marketRegistryAbi, testDollarAbi } from "./abi.ts";
 import { CallImpossible, ChainUnavailable, messageOf, ownErrorIn, refusalOf } from "./refusals.ts";
 import { type Client, POLLING_MS, type Sender, type SendOptions, sendCall } from "./sending.ts";
 
@@ -201,6 +201,16 @@ export async function readDayState(chain: Chain, blockNumber?: bigint): Promise<
 export async function readMarkets(chain: Chain, epoch: number, blockNumber?: bigint): Promise<readonly EpochMarket[]> {
   const at = blockNumber === undefined ? {} : { blockNumber };
   return Promise.all(Array.from({ length: SLOTS }, (_, slot) => chain.house.read.marketOf([epoch, slot], at)));
+}
+
+/** Who signs the receipts of a house, as its registry says. Throws ChainUnavailable, ContractRefused. */
+export async function operatorOf({ client, house }: Chain): Promise<Hex> {
+  try {
+    const address = await house.read.registry();
+    return await client.readContract({ address, abi: marketRegistryAbi, functionName: "operator" });
+  } catch (error) {
+    throw refusalOf(error);
+  }
 }
 
 /** Tokens that an address holds (the clearing house by default), in base units. */

@@ -1,10 +1,6 @@
 import { pino } from "pino";
-import { marketRegistryAbi } from "../chain/abi.ts";
-import { ChainState } from "../chain/chainState.ts";
-import { type Chain, connect, senderOf } from "../chain/clearingHouse.ts";
-import { refusalOf } from "../chain/refusals.ts";
 import { HedgerowError } from "../protocol/errors.ts";
-import { addressOf, type Hex } from "../protocol/keys.ts";
+import { addressOf } from "../protocol/keys.ts";
 import { Agent } from "../trader/agent/agent.ts";
 import { type AgentClient, connectAgent } from "../trader/agent/client.ts";
 import { surroundingsOf } from "../trader/agent/look.ts";
@@ -14,13 +10,11 @@ import { AgentAlreadyRuns } from "../trader/agent/server.ts";
 import { fitsSocket, socketPathOf, SocketPathTooLong } from "../trader/agent/socketPath.ts";
 import type { AgentStatus } from "../trader/agent/status.ts";
 import { topUpsIn } from "../trader/agent/topUps.ts";
-import { directConnections, proxiedConnections } from "../trader/connections.ts";
-import { TraderDesk } from "../trader/desk.ts";
-import { lazyProver } from "../trader/desk/lazyProver.ts";
 import type { Network } from "../trader/home.ts";
 import { formatAmount, parseAmount } from "../trader/markets.ts";
 import { openWallet } from "../trader/store.ts";
 import { WrongUsage } from "./failure.ts";
+import { openDesk } from "./openTrader.ts";
 import { askPassword } from "./prompt.ts";
 import { type JsonOptions, openNetwork, walletDirectory, type WalletOptions } from "./session.ts";
 
@@ -60,7 +54,9 @@ export async function runAgent(options: AgentOptions): Promise<void> {
   }
   const password = await askPassword(`Password of ${directory}:`, { passwordFile: options.passwordFile });
   const logger = pino({ level: levelOf(options), base: null }, pino.destination({ dest: 2, sync: true }));
-  const { desk, fundingAddress, close } = await openHeld(directory, password, network, options.account);
+  const wallet = await openWallet(directory, password);
+  const fundingAddress = addressOf(wallet.fundingKey());
+  const { desk, service } = await openDesk(wallet, network, { account: options.account });
   try {
     const notifier =
       options.notify === undefined
@@ -69,7 +65,7 @@ export async function runAgent(options: AgentOptions): Promise<void> {
             onTrouble: (event, reason) => logger.warn({ event, reason }, "the notification was not delivered"),
           });
     const agent = await Agent.start({
-      service: { run: (name, params, run) => desk.run(name, params, run), close },
+      service,
       surroundings: await surroundingsOf(desk, { fundingAddress }),
       socketPath: path,
       network: network.name,
@@ -85,7 +81,7 @@ export async function runAgent(options: AgentOptions): Promise<void> {
     await untilEnded(agent);
     await notifier?.close();
   } finally {
-    await close();
+    await service.close();
   }
 }
 
@@ -134,63 +130,6 @@ async function untilEnded(agent: Agent): Promise<void> {
 }
 
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
-
-// ------------------------------------------------------------------ what it is made of
-
-type Held = { readonly desk: TraderDesk; readonly fundingAddress: Hex; readonly close: () => Promise<void> };
-
-/** Opens the wallet and its desk. `close` may be called twice. */
-async function openHeld(
-  directory: string,
-  password: string,
-  network: Network,
-  account: string | undefined,
-): Promise<Held> {
-  const proxy = network.proxy === undefined ? undefined : (await import("../trader/proxy.ts")).proxyAt(network.proxy);
-  const wallet = await openWallet(directory, password);
-  const prover = lazyProver();
-  const ending: (() => unknown)[] = [() => wallet.close(), () => prover.close(), () => proxy?.close()];
-  const close = async (): Promise<void> => {
-    for (const end of ending.splice(0)) await end();
-  };
-  try {
-    const chain = await connect(network.chain, network.clearingHouse, network.chainId, proxy?.node());
-    const verify = { domain: chain.domain, operator: network.operator ?? (await operatorOf(chain)) };
-    const connections =
-      proxy === undefined
-        ? directConnections(network.exchange, { verify })
-        : proxiedConnections(network.exchange, proxy, { verify });
-    ending.unshift(() => connections.close());
-    const sender = senderOf(network.chain, chain.chainId, wallet.fundingKey(), undefined, proxy?.node());
-    const desk = await TraderDesk.open({
-      wallet,
-      network,
-      chain: await ChainState.follow(chain, BigInt(network.fromBlock)),
-      prover,
-      connections,
-      sender,
-      ...(account !== undefined && { place: placeOf(account) }),
-    });
-    return { desk, fundingAddress: addressOf(wallet.fundingKey()), close };
-  } catch (error) {
-    await close();
-    throw error;
-  }
-}
-
-async function operatorOf({ client, house }: Chain): Promise<Hex> {
-  try {
-    const address = await house.read.registry();
-    return await client.readContract({ address, abi: marketRegistryAbi, functionName: "operator" });
-  } catch (error) {
-    throw refusalOf(error);
-  }
-}
-
-function placeOf(text: string): bigint {
-  if (!/^\d{1,5}$/.test(text)) throw new WrongUsage("--account is no place in the wallet", "give 0, 1, 2 ...");
-  return BigInt(text);
-}
 
 function policyOf(options: AgentOptions, { decimals }: Network): Policy {
   const policy = options.policy === undefined ? policySchema.parse({}) : readPolicy(options.policy);

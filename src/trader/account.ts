@@ -6,7 +6,13 @@ import { bandValuation, defaultValuation, type EpochMarket, equityInBand, Market
 import { HedgerowError } from "../protocol/errors.ts";
 import { type AccountKeys, addressOf, creditPrivateKey, type Hex, sessionPrivateKey } from "../protocol/keys.ts";
 import { type Account, blindingOf, EMPTY_ACCOUNT } from "../protocol/note.ts";
-import { signRelease, type SignedCancel, type SignedWatch } from "../protocol/order.ts";
+import {
+  signRelease,
+  type SignedCancel,
+  type SignedCancelAfter,
+  type SignedCancelAll,
+  type SignedWatch,
+} from "../protocol/order.ts";
 import { cashFor, MOST_TICKETS, type TicketBalance, TicketBelowMargin, type Trade } from "../protocol/ticket.ts";
 import { buildWitness, draftTransition, type TransitionDraft } from "../protocol/transition.ts";
 import { equity, type Valuation } from "../protocol/valuation.ts";
@@ -27,6 +33,8 @@ import {
   type OrderChanges,
   type OrderTerms,
   type SignedInstructions,
+  signCancelAfterOf,
+  signCancelAllOf,
   signCancelOf,
   signInstructionsOf,
   signNewOrder,
@@ -391,6 +399,22 @@ export class TraderAccount {
   /** Signs a cancel of an order and all its revisions. Throws TicketNotOwned. */
   async cancelOrder({ order }: SignedOrder): Promise<SignedCancel> {
     return signCancelOf(this.chain.chain.domain, order, this.#sessionKeyOf(order.ticketId));
+  }
+
+  /**
+   * Signs a cancel of everything on an own ticket. `nonce`, 64 bits: higher than that of any cancel of everything and
+   * any heartbeat of the ticket before it. Throws TicketNotOwned.
+   */
+  async signCancelAll(ticketId: Hex, nonce: bigint): Promise<SignedCancelAll> {
+    return signCancelAllOf(this.chain.chain.domain, ticketId, nonce, this.#sessionKeyOf(ticketId));
+  }
+
+  /**
+   * Signs a heartbeat: everything on an own ticket is cancelled `seconds` (32 bits) after it unless another one comes;
+   * 0 takes the guard away. `nonce` as for signCancelAll. Throws TicketNotOwned.
+   */
+  async signCancelAfter(ticketId: Hex, nonce: bigint, seconds: number): Promise<SignedCancelAfter> {
+    return signCancelAfterOf(this.chain.chain.domain, ticketId, nonce, seconds, this.#sessionKeyOf(ticketId));
   }
 
   /** Signs the permission to watch an own ticket's orders until then, unix seconds. Throws TicketNotOwned. */

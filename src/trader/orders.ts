@@ -11,6 +11,10 @@ import {
   type Side,
   type SignedCancel,
   signCancel,
+  signCancelAfter,
+  signCancelAll,
+  type SignedCancelAfter,
+  type SignedCancelAll,
   signInstructions,
   signOrder,
   type SignedWatch,
@@ -95,6 +99,29 @@ export async function signInstructionsOf(
 export async function signCancelOf(domain: Domain, order: Order, sessionPrivateKey: Hex): Promise<SignedCancel> {
   const cancel: Cancel = { ticketId: order.ticketId, clientId: order.clientId };
   return { cancel, signature: await signCancel(domain, cancel, sessionPrivateKey) };
+}
+
+/** Signs a cancel of everything on a ticket; `nonce`, 64 bits, is higher than all before it (spec ORD-16). */
+export async function signCancelAllOf(
+  domain: Domain,
+  ticketId: Hex,
+  nonce: bigint,
+  sessionPrivateKey: Hex,
+): Promise<SignedCancelAll> {
+  const cancelAll = { ticketId, nonce };
+  return { cancelAll, signature: await signCancelAll(domain, cancelAll, sessionPrivateKey) };
+}
+
+/** Signs a heartbeat: everything on the ticket is cancelled `seconds` after it unless another one comes (spec ORD-18). */
+export async function signCancelAfterOf(
+  domain: Domain,
+  ticketId: Hex,
+  nonce: bigint,
+  seconds: number,
+  sessionPrivateKey: Hex,
+): Promise<SignedCancelAfter> {
+  const cancelAfter = { ticketId, nonce, seconds };
+  return { cancelAfter, signature: await signCancelAfter(domain, cancelAfter, sessionPrivateKey) };
 }
 
 /** Signs the permission to see a ticket's orders until `validUntil`, unix seconds (spec ORD-15). */

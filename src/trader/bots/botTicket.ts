@@ -1,11 +1,11 @@
 import { type ExchangeClient, ExchangeRefused, type OrdersEvent } from "../../api/client.ts";
+import type { OrderAnswer, OrderReport } from "../../api/service.ts";
 import type { SignedOrder } from "../../chain/clearingHouse.ts";
-import type { OrderAnswer, OrderReport } from "./reports.ts";
 import { fromTicks } from "../../market/terms.ts";
 import type { EpochMarket } from "../../protocol/epoch.ts";
 import { HedgerowError } from "../../protocol/errors.ts";
-import { type Hex, sessionPrivateKey } from "../../protocol/keys.ts";
-import { signCancelAfter, signCancelAll, type SignedWatch } from "../../protocol/order.ts";
+import type { Hex } from "../../protocol/keys.ts";
+import type { SignedWatch } from "../../protocol/order.ts";
 import type { SignedReceipt } from "../../protocol/receipt.ts";
 import type { TraderAccount } from "../account.ts";
 import type { OwnTicket } from "../accountState.ts";
@@ -65,7 +65,6 @@ export class BotTicket {
   fault: Error | undefined;
   readonly #parts: BotTicketParts;
   readonly #closing = new AbortController();
-  readonly #key: Hex;
   readonly #inFlight = new Set<Promise<void>>();
   #nonce = 0n;
   #watch: SignedWatch | undefined;
@@ -73,11 +72,10 @@ export class BotTicket {
   #timer: NodeJS.Timeout | undefined;
 
   constructor(parts: BotTicketParts) {
-    const { account, ticket, market } = parts;
+    const { ticket, market } = parts;
     this.#parts = parts;
     this.ticketId = ticket.ticketId;
     this.orders = new OwnOrders(market, ticket);
-    this.#key = sessionPrivateKey(account.keys.spendingKey, ticket.noteIndex, ticket.keyIndex);
   }
 
   /** Signs the watch and follows the ticket's orders; resolves when the exchange has shown them once. */
@@ -176,13 +174,9 @@ export class BotTicket {
 
   async #cancelAll(): Promise<void> {
     const { account, client } = this.#parts;
-    const cancelAll = { ticketId: this.ticketId, nonce: ++this.#nonce };
-    const { domain } = account.chain.chain;
+    const signed = await account.signCancelAll(this.ticketId, ++this.#nonce);
     this.commands += 1;
-    const answers = await client.cancelAllOrders({
-      cancelAll,
-      signature: await signCancelAll(domain, cancelAll, this.#key),
-    });
+    const answers = await client.cancelAllOrders(signed);
     for (const answer of answers) this.#takeAnswer(answer);
     // What it did not name was dead already.
     for (const clientId of this.orders.clientIds) {
@@ -248,12 +242,9 @@ export class BotTicket {
   async #beat(): Promise<void> {
     const { client, account, heartbeatSeconds: seconds } = this.#parts;
     const { signal } = this.#closing;
-    const { domain } = account.chain.chain;
     while (!this.#isClosed() && !this.isOver) {
-      const cancelAfter = { ticketId: this.ticketId, nonce: ++this.#nonce, seconds };
       try {
-        const signature = await signCancelAfter(domain, cancelAfter, this.#key);
-        await client.cancelAllOrdersAfter({ cancelAfter, signature });
+        await client.cancelAllOrdersAfter(await account.signCancelAfter(this.ticketId, ++this.#nonce, seconds));
       } catch (error) {
         // A cancel of everything may have overtaken it with a higher nonce.
         const isOvertaken = error instanceof HedgerowError && error.code === "NonceUsed";

@@ -6,12 +6,10 @@ import { entropyToMnemonic } from "@scure/bip39";
 import { wordlist } from "@scure/bip39/wordlists/english.js";
 import type { ReceiptCheck } from "../../api/client.ts";
 import { ChainState } from "../../chain/chainState.ts";
-import { marketRegistryAbi } from "../../chain/abi.ts";
-import { type Chain, connect, senderOf } from "../../chain/clearingHouse.ts";
+import { connect, operatorOf, senderOf } from "../../chain/clearingHouse.ts";
 import { LOCAL_CHAIN_ID } from "../../chain/deploy.ts";
-import { refusalOf } from "../../chain/refusals.ts";
 import { HedgerowError } from "../../protocol/errors.ts";
-import { type Hex, newSeedPhrase } from "../../protocol/keys.ts";
+import { newSeedPhrase } from "../../protocol/keys.ts";
 import type { Prover } from "../../prover/prover.ts";
 import { type Connections, directConnections, proxiedConnections } from "../connections.ts";
 import { TraderDesk } from "../desk.ts";
@@ -165,16 +163,6 @@ function connectionsOf({ exchange }: Network, proxy: Proxy | undefined, verify: 
   return proxy === undefined
     ? directConnections(exchange, { verify })
     : proxiedConnections(exchange, proxy, { verify });
-}
-
-/** Who signs the receipts, as the contract says. */
-async function operatorOf({ client, house }: Chain): Promise<Hex> {
-  try {
-    const address = await house.read.registry();
-    return await client.readContract({ address, abi: marketRegistryAbi, functionName: "operator" });
-  } catch (error) {
-    throw refusalOf(error);
-  }
 }
 
 /** The wallet of a bot; made when it is not there: from the seed on a local chain, otherwise from chance. */

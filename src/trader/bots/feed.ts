@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { ExchangeClient } from "../../api/client.ts";
-import type { EpochReport, LevelChange, MarketReport } from "./reports.ts";
+import type { EpochReport, LevelChange, MarketReport } from "../../api/service.ts";
 import { HedgerowError } from "../../protocol/errors.ts";
 import type { Side } from "../../protocol/order.ts";
 import type { BotBook, BotTrade, Level } from "./strategy.ts";

@@ -1,5 +1,5 @@
+import type { OrderReport } from "../../api/service.ts";
 import type { SignedOrder } from "../../chain/clearingHouse.ts";
-import type { OrderReport } from "./reports.ts";
 import { toTicks } from "../../market/terms.ts";
 import type { EpochMarket } from "../../protocol/epoch.ts";
 import type { TicketBalance } from "../../protocol/ticket.ts";
