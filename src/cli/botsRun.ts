@@ -4,11 +4,12 @@ import { type CrowdConfig, parseCrowdConfig } from "../trader/bots/config.ts";
 import { type Crowd, type CrowdSummary, startCrowd } from "../trader/bots/crowd.ts";
 import type { BotReport } from "../trader/bots/runner.ts";
 import { lazyProver } from "../trader/desk/lazyProver.ts";
+import { homeDirectory } from "../trader/home.ts";
 import { LOCAL_CHAIN_ID } from "../chain/deploy.ts";
 import type { BotsOptions } from "./bots.ts";
 import { awaitEnding } from "./ending.ts";
 import { askPassword } from "./prompt.ts";
-import { homeOf, openNetwork } from "./session.ts";
+import { openNetwork } from "./session.ts";
 import { dollars, grouped, table } from "./terminal.ts";
 
 const DRAW_MS = 1_000;
@@ -32,7 +33,7 @@ export async function runBots(options: BotsOptions): Promise<void> {
     const isOpen = network.chainId !== LOCAL_CHAIN_ID || options.passwordFile !== undefined;
     const password = isOpen ? await askPassword("Password of the bots' wallets", options) : undefined;
     prover.warm();
-    const parts = { network, config, home: homeOf(options), password, prover, onProgress: say };
+    const parts = { network, config, home: homeDirectory(options.home), password, prover, onProgress: say };
     const crowd = await startCrowd({ ...parts, signal: ending.signal });
     const failed = await watch(crowd, config, network.decimals, json, ending.signal);
     code = failed ? 1 : ending.signal.aborted ? await ending.code : 0;

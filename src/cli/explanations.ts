@@ -600,11 +600,6 @@ export const EXPLANATIONS: Readonly<Record<string, Explanation>> = {
     "hedgerow network list shows those there are.",
     ({ text }) => `There is no network "${text("name").slice(0, 40)}".`,
   ),
-  HomeDamaged: usage(
-    "A settings file cannot be understood.",
-    "Mend it, or move it away.",
-    ({ text }) => `${text("file")} cannot be understood: ${text("reason")}.`,
-  ),
   Interrupted: of("interrupted")(
     "Interrupted. What was sent before is written down.",
     "hedgerow catch-up goes on with it.",

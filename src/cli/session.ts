@@ -1,5 +1,3 @@
-import { homedir } from "node:os";
-import { join } from "node:path";
 import type { Command } from "commander";
 import type { RunOptions, TraderService } from "../trader/commands.ts";
 import type { Network } from "../trader/home.ts";
@@ -43,12 +41,6 @@ export function withWallet(command: Command): Command {
   return withNetwork(command);
 }
 
-/** Home directory: `--home`, `$HEDGEROW_HOME` or `~/.hedgerow`. */
-export function homeOf(options: NetworkOptions): string {
-  const named = process.env["HEDGEROW_HOME"];
-  return options.home ?? (named === undefined || named === "" ? join(homedir(), ".hedgerow") : named);
-}
-
 /** What opens a service; tests put their own in its place. */
 export type OpenService = (options: WalletOptions) => Promise<TraderService>;
 
@@ -62,13 +54,13 @@ export async function openService(options: WalletOptions): Promise<TraderService
   return await openTrader(options);
 }
 
-/** The network that the options name, or the chosen one. Throws NetworkNotFound, NetworkNotChosen, NetworkDamaged. */
+/** The network that the options name, or the chosen one. Throws NothingChosen, NetworkNotFound, MalformedFile. */
 export async function openNetwork(options: NetworkOptions): Promise<Network> {
   const { chosenNetwork } = await import("./openTrader.ts");
   return chosenNetwork(options);
 }
 
-/** Directory of the wallet that the options name, or of the chosen one. Throws WalletNotChosen. */
+/** Directory of the wallet that the options name, or of the chosen one. Throws NothingChosen, BadName, MalformedFile. */
 export async function walletDirectory(options: WalletOptions): Promise<string> {
   const { chosenWallet } = await import("./openTrader.ts");
   return chosenWallet(options);
