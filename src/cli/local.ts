@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { FIRST_STEPS } from "./firstSteps.ts";
 import { withJson } from "./session.ts";
 
 /** As commander gives them. */
@@ -33,16 +34,17 @@ export function addLocalCommands(program: Command): void {
     .option("--day-minutes <minutes>", "length of a whole day, its window included")
     .option("--batch-ms <number>", "how long things may wait for a batch (default: 500)")
     .option("--directory <directory>", "keep the exchange's journal here, to look at afterwards")
-    .option("--with-bots", "start bots as well, so that the book has two sides")
+    .option("--with-bots", "start bots as well, so that a book has two sides (scripts/examples/bots.json)")
     .option("--bots <file>", "start the bots of this file")
     .addHelpText(
       "after",
       `
 The chain lives in memory: when this command ends, accounts, orders and test dollars are gone. It runs until Ctrl-C.
+With bots it ends in order: they close their tickets first; Ctrl-C again does not wait for that.
 In another terminal:
-  hedgerow wallet new
-  hedgerow deposit 20000 --faucet
-  hedgerow markets`,
+${FIRST_STEPS.slice(1)
+  .map(([typed]) => `  ${typed}`)
+  .join("\n")}`,
     )
     .action(async (options: LocalOptions) => {
       const { runLocal } = await import("./localRun.ts");

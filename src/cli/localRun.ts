@@ -1,11 +1,11 @@
 import { readFileSync } from "node:fs";
-import { resolve } from "node:path";
 import { z } from "zod";
-import { type OwnProcess, startOwnProcess } from "../chain/ownProcess.ts";
+import type { MarketTerms } from "../chain/deploy.ts";
 import { LOCAL_MARKETS, type LocalDay, dayOfMinutes, parseMarkets } from "../clearing/localMarkets.ts";
 import {
   homeDirectory,
   listNetworks,
+  listWallets,
   type Network,
   networkSchema,
   readSettings,
@@ -16,6 +16,7 @@ import { contractName, formatAmount } from "../trader/markets.ts";
 import { awaitEnding } from "./ending.ts";
 import { WrongUsage } from "./failure.ts";
 import type { LocalOptions } from "./local.ts";
+import { type LocalBotsPlan, planBots, startLocalBots } from "./localBots.ts";
 import { type LocalNetwork, startLocalNetwork } from "./localNetwork.ts";
 import { table } from "./terminal.ts";
 
@@ -54,20 +55,46 @@ export const localSchema = z.strictObject({
   isChosen: z.boolean(),
 });
 
-/** Runs a local network until Ctrl-C. Throws what starting one throws, and LocalNetworkEnded. */
+/** What is started, once all options are understood. */
+type Plan = {
+  readonly parsed: z.infer<typeof optionsSchema>;
+  readonly day: LocalDay;
+  readonly markets: readonly MarketTerms[];
+  readonly bots: LocalBotsPlan | undefined;
+};
+
+/**
+ * Runs a local network until Ctrl-C, with bots if they are wanted. Throws what starting one throws, LocalNetworkEnded,
+ * and before anything is started WrongUsage, BadMarkets, BadBotConfig.
+ */
 export async function runLocal(options: LocalOptions): Promise<void> {
+  const plan = planOf(options);
+  const warn = (line: string): void => void process.stderr.write(`${line}\n`);
+  const tell = options.json === true ? (): void => undefined : warn;
   const ending = awaitEnding();
   // The chain and the exchange do not keep this process alive.
   const awake = setInterval(() => undefined, 60_000);
   try {
-    const running = await start(options, ending.signal);
-    const bots = running === undefined ? undefined : startBots(running.network, options);
+    const running = await start(plan, options, ending.signal);
+    if (running === undefined) {
+      process.exitCode = await ending.code;
+      return;
+    }
+    const where = { home: homeDirectory(options.home), network: running.network.name };
+    const bots = plan.bots === undefined ? undefined : startLocalBots(plan.bots, where, { tell, warn });
+    const hurry = (): void => bots?.hurry();
+    // Without an exchange they have nothing that they could close.
+    running.failed.catch(hurry);
     try {
-      process.exitCode = await (running === undefined ? ending.code : Promise.race([ending.code, running.failed]));
+      process.exitCode = await Promise.race([ending.code, running.failed]);
     } finally {
-      if (options.json !== true) process.stderr.write("\nEnding the exchange and the chain ...\n");
-      await bots?.();
-      await running?.stop();
+      process.on("SIGINT", hurry).on("SIGTERM", hurry);
+      if (bots !== undefined)
+        tell("\nThe bots cancel their quotes and close their tickets; Ctrl-C again does not wait ...");
+      await bots?.end();
+      tell("\nEnding the exchange and the chain ...");
+      await running.stop();
+      process.off("SIGINT", hurry).off("SIGTERM", hurry);
     }
   } finally {
     clearInterval(awake);
@@ -75,57 +102,30 @@ export async function runLocal(options: LocalOptions): Promise<void> {
   }
 }
 
-const COMMAND = resolve(import.meta.dirname, "main.ts");
-const BOTS_FILE = resolve(import.meta.dirname, "../../scripts/examples/bots.json");
-/** Each bot proves before it quotes. Milliseconds. */
-const BOTS_MS = 300_000;
-
-/** Starts bots, where they are wanted, as a process of their own. Returns how to end them. */
-function startBots(network: Network, options: LocalOptions): (() => Promise<void>) | undefined {
-  const { bots: file = options.withBots === true ? BOTS_FILE : undefined, json } = options;
-  if (file === undefined) return undefined;
-  const say = (line: string): void => {
-    if (json !== true) process.stderr.write(`${line}\n`);
-  };
-  say("\nThe bots get ready: each opens an account first ...");
-  const starting = startOwnProcess({
-    program: COMMAND,
-    args: [
-      ...["bots", "--json", "--config", resolve(file)],
-      ...["--home", resolve(homeDirectory(options.home)), "--network", network.name],
-    ],
-    timeoutMs: BOTS_MS,
-    announcement: (printed) => (printed.includes('"bots":') ? true : undefined),
-  });
-  let bots: OwnProcess<true> | undefined;
-  starting.then(
-    (started) => {
-      bots = started;
-      say("The bots trade.");
-    },
-    (error: unknown) => {
-      say(error instanceof Error ? error.message : String(error));
-    },
-  );
-  // What they have open ends with the chain: there is nothing to bring back in order.
-  return async () => bots?.end("SIGKILL");
-}
-
-/** Undefined: it was interrupted meanwhile. */
-async function start(options: LocalOptions, signal: AbortSignal): Promise<LocalNetwork | undefined> {
+function planOf(options: LocalOptions): Plan {
   const parsed = parsedOptions(options);
-  const { json = false } = options;
-  const say = (line: string): void => {
-    if (!json) process.stdout.write(`${line}\n`);
-  };
   const markets =
     options.markets === undefined
       ? LOCAL_MARKETS
       : parseMarkets(readFileSync(options.markets, "utf8"), options.markets);
+  const withBots = options.withBots === true || options.bots !== undefined;
+  return { parsed, day: dayOf(parsed), markets, bots: withBots ? planBots(options.bots, markets) : undefined };
+}
+
+/** Undefined: it was interrupted meanwhile. */
+async function start(
+  { parsed, day, markets, bots }: Plan,
+  options: LocalOptions,
+  signal: AbortSignal,
+): Promise<LocalNetwork | undefined> {
+  const { json = false } = options;
+  const say = (line: string): void => {
+    if (!json) process.stdout.write(`${line}\n`);
+  };
   say("Starting a chain, a clearing house and an exchange on this machine ...");
   const running = await startLocalNetwork({
     name: parsed.name,
-    day: dayOf(parsed),
+    day,
     markets,
     signal,
     ...(parsed.portChain !== undefined && { chainPort: parsed.portChain }),
@@ -145,7 +145,7 @@ async function start(options: LocalOptions, signal: AbortSignal): Promise<LocalN
   const home = homeDirectory(options.home);
   const isChosen = publish(home, running.network);
   if (json) process.stdout.write(`${JSON.stringify(announcementOf(running, home, isChosen))}\n`);
-  else say(await welcome(running, isChosen, options.withBots === true || options.bots !== undefined));
+  else say(await welcome(running, bots, { home, isChosen, isNamed: options.home !== undefined }));
   return running;
 }
 
@@ -174,10 +174,14 @@ function announcementOf(
   return { network, token, registry, markets, home, isChosen };
 }
 
-async function welcome({ network, local }: LocalNetwork, isChosen: boolean, withBots: boolean): Promise<string> {
+type Where = { readonly home: string; readonly isChosen: boolean; readonly isNamed: boolean };
+
+async function welcome(
+  { network, local }: LocalNetwork,
+  bots: LocalBotsPlan | undefined,
+  { home, isChosen, isNamed }: Where,
+): Promise<string> {
   const { closingTime } = await local.chain.house.read.epochOf([1]);
-  const [first] = local.markets;
-  const contract = contractName(first?.contractId ?? "0x").replaceAll(" ", "-");
   const columns = [
     { title: "Slot", right: true },
     { title: "Contract" },
@@ -192,8 +196,20 @@ async function welcome({ network, local }: LocalNetwork, isChosen: boolean, with
     formatAmount(priceLimit, network.decimals),
     formatAmount(initialMargin, network.decimals),
   ]);
-  const option = isChosen ? "" : ` --network ${network.name}`;
-  const price = formatAmount((first?.listingPrice ?? 0n) + (first?.priceLimit ?? 0n) / 2n, network.decimals, true);
+  const inHome = isNamed ? ` --home ${home}` : "";
+  const there = `${isChosen ? "" : ` --network ${network.name}`}${inHome}`;
+  // Where nobody makes a market, an order rests.
+  const { contractId, listingPrice, priceLimit } = bots?.market ?? local.markets[0] ?? NO_MARKET;
+  const contract = contractName(contractId).replaceAll(" ", "-");
+  const price = formatAmount(listingPrice + priceLimit / 2n, network.decimals, true);
+  const steps = [
+    // A wallet of an earlier chain will do: to a new chain it is as new.
+    ...(listWallets(home).length === 0 ? [`wallet new${inHome}`] : []),
+    `deposit 100000 --faucet${there}`,
+    `book ${contract}${there}`,
+    `buy 1 ${contract} ${bots?.market === undefined ? `--limit ${price}` : "--market"}${there}`,
+    `balance${there}`,
+  ];
   return `
 chain           ${network.chain}  (number ${network.chainId})
 clearing house  ${network.clearingHouse}
@@ -204,13 +220,18 @@ day 1           closes at ${timeOf(closingTime)}
 ${table(columns, rows)}
 
 From nothing to a filled, private order, in another terminal:
-  hedgerow wallet new
-  hedgerow deposit 100000 --faucet${option}
-  hedgerow book ${contract}${option}
-  hedgerow buy 1 ${contract} ${withBots ? "--market" : `--limit ${price}`}${option}
-  hedgerow balance${option}
-${withBots ? "" : "\nThe book is empty: hedgerow local --with-bots starts with bots that make a market.\n"}
+${steps.map((step) => `  hedgerow ${step}`).join("\n")}
+
+${aboutTheBook(bots, contract)}
 The chain lives in memory: what happens here is forgotten when this ends. Ctrl-C ends it.`;
+}
+
+const NO_MARKET = { contractId: "0x", listingPrice: 0n, priceLimit: 0n } as const;
+
+function aboutTheBook(bots: LocalBotsPlan | undefined, contract: string): string {
+  if (bots?.market !== undefined)
+    return `The book of ${contract} has two sides as soon as the bots quote, within half a minute.`;
+  return "The book is empty: hedgerow local --with-bots starts with bots that make a market.";
 }
 
 function dayOf(parsed: z.infer<typeof optionsSchema>): LocalDay {

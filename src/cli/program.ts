@@ -3,6 +3,7 @@ import type { ExchangeCommandOptions } from "./exchange.ts";
 import { addAgentCommands } from "./agent.ts";
 import { addBotsCommands } from "./bots.ts";
 import { addDoctorCommands } from "./doctor.ts";
+import { FIRST_STEPS } from "./firstSteps.ts";
 import { addLocalCommands } from "./local.ts";
 import { addMarketCommands } from "./markets.ts";
 import type { MatchOptions } from "./match.ts";
@@ -29,15 +30,13 @@ const GROUPS: readonly (readonly [string, readonly string[]])[] = [
 const HELP_WIDTH = 80;
 const LAST_GROUP = "Help:";
 
-const FIRST_STEPS = `A futures exchange on which nobody sees what you hold, and everybody can check
+const COMMAND_WIDTH = 41;
+
+const BEGINNING = `A futures exchange on which nobody sees what you hold, and everybody can check
 that you can pay.
 
 From nothing to a filled, private order (the last four in another terminal):
-  hedgerow local --with-bots             a whole exchange on this machine
-  hedgerow wallet new                    a wallet: its seed phrase, a password
-  hedgerow deposit 100000 --faucet       test dollars into your account
-  hedgerow buy 1 LEAN-HOGS-JUN --market  one contract at the best price
-  hedgerow balance                       what you own now
+${FIRST_STEPS.map(([typed, what]) => `  ${typed.padEnd(COMMAND_WIDTH)}${what}`).join("\n")}
 `;
 
 const LAST_WORDS = `
@@ -56,7 +55,7 @@ export function buildProgram(io: Io = TERMINAL): Command {
       groupItems: (_, visible, groupOfItem) => Map.groupBy(visible, groupOfItem),
       subcommandTerm: (command) => (command.parent?.parent ? fullTerm(command) : command.name()),
     })
-    .addHelpText("before", ({ command }) => (command.parent === null ? FIRST_STEPS : ""))
+    .addHelpText("before", ({ command }) => (command.parent === null ? BEGINNING : ""))
     .addHelpText("after", ({ command }) => (command.parent === null ? LAST_WORDS : ""))
     .exitOverride()
     // Failures are told in one place, by failure.ts.
