@@ -1,4 +1,9 @@
-import { runCommandLine } from "./commandLine.ts";
+import { enableCompileCache } from "node:module";
+import { resolve } from "node:path";
+
+// What was compiled once is read from the disk: it has to come before everything else that is imported.
+enableCompileCache(resolve(import.meta.dirname, "../../.cache/compiled"));
+const { runCommandLine } = await import("./commandLine.ts");
 
 /** A command is over when its action is: whatever still holds the process then is cut off a little later. */
 const LEFT_OVER_MS = 2_000;

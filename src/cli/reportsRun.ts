@@ -1,12 +1,8 @@
-import { connect } from "../chain/clearingHouse.ts";
 import { writePrivateFile } from "../trader/files.ts";
 import type { Network } from "../trader/home.ts";
-import { openReader } from "../trader/reports/audit.ts";
-import { statementOf } from "../trader/reports/statement.ts";
 import { statementCsv } from "../trader/reports/statementCsv.ts";
 import { statementHtml } from "../trader/reports/statementHtml.ts";
 import type { StatementView } from "../trader/views.ts";
-import { importViewingKey } from "../trader/viewingKey.ts";
 import { WrongUsage } from "./failure.ts";
 import { balanceText, historyText, statementText } from "./reportsText.ts";
 import {
@@ -68,6 +64,12 @@ export async function statement(options: StatementOptions, io: Io): Promise<void
 /** hedgerow audit */
 export async function audit(options: AuditOptions, io: Io): Promise<void> {
   const { fromEpoch, toEpoch } = parsePeriod(options);
+  const [{ connect }, { openReader }, { statementOf }, { importViewingKey }] = await Promise.all([
+    import("../chain/clearingHouse.ts"),
+    import("../trader/reports/audit.ts"),
+    import("../trader/reports/statement.ts"),
+    import("../trader/viewingKey.ts"),
+  ]);
   const key = importViewingKey(options.viewingKey);
   const network = await openNetwork(options);
   const proxy = network.proxy === undefined ? undefined : (await import("../trader/proxy.ts")).proxyAt(network.proxy);

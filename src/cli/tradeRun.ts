@@ -1,4 +1,3 @@
-import { getAddress } from "viem";
 import { HedgerowError } from "../protocol/errors.ts";
 import type {
   CommandName,
@@ -80,13 +79,7 @@ export async function withdraw(text: string, options: MoneyOptions, io: Io): Pro
   const amount = await parseAmountOf("the amount", text, await io.decimals(options));
   const to = await parseAddress("--to", options.to ?? "");
   const params = { amount, to, ...sending(options) };
-  await once(
-    "withdraw",
-    params,
-    options,
-    io,
-    (view) => `withdrawn ${text} to ${getAddress(to)}\n${transitionText(view)}`,
-  );
+  await once("withdraw", params, options, io, (view) => `withdrawn ${text} to ${to}\n${transitionText(view)}`);
 }
 
 /** Places one order. Throws WrongUsage for options that make no sense together, OrderRefused, and what placing throws. */

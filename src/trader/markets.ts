@@ -1,4 +1,3 @@
-import { hexToBytes } from "viem";
 import type { EpochMarket, EpochMarkets } from "../protocol/epoch.ts";
 import { HedgerowError } from "../protocol/errors.ts";
 import type { Hex } from "../protocol/keys.ts";
@@ -35,7 +34,7 @@ export class BadAmount extends HedgerowError {
 
 /** A contractId as text: its bytes without trailing zeros; in hex where they are no printable ASCII. */
 export function contractName(contractId: Hex): string {
-  const bytes = hexToBytes(contractId);
+  const bytes = Buffer.from(contractId.slice(2), "hex");
   const end = bytes.findLastIndex((byte) => byte !== 0) + 1;
   const text = bytes.subarray(0, end);
   const printable = end > 0 && text.every((byte) => byte >= 0x20 && byte <= 0x7e);
