@@ -1,14 +1,21 @@
 import { connect as connectSocket } from "node:net";
 import { Exchange } from "../api/gen/hedgerow/exchange/v1/exchange_pb.ts";
 import { connectExchange } from "../api/client.ts";
-import { holdsConstant } from "../chain/codeCheck.ts";
 import type { Chain, NodeOptions } from "../chain/clearingHouse.ts";
 import { HedgerowError } from "../protocol/errors.ts";
-import { readPins } from "../prover/circuit.ts";
 import type { Network } from "../trader/home.ts";
 import { type Proxy, proxyAt } from "../trader/proxy.ts";
 import { type Finding, good, missing, skipped, warning } from "./finding.ts";
-import { type ExchangeIdentity, type HouseFacts, isSame, probeChainId, probeExchange, probeHouse } from "./probe.ts";
+import {
+  type ExchangeIdentity,
+  type HouseFacts,
+  isSame,
+  probeChainId,
+  probeExchange,
+  probeHouse,
+  probeVerifyingKey,
+} from "./probe.ts";
+import { probeVerifyingKey } from "./probeKey.ts";
 
 // What a network must have before one trades there.
 
@@ -88,10 +95,9 @@ function houseFinding({ clearingHouse }: Network, { code, epoch }: HouseFacts): 
 
 async function keyFinding(chain: Chain): Promise<Finding> {
   const what = "verifying key";
-  const { verifyingKeyHash } = await readPins();
-  const held = await attempt(() => holdsConstant(chain.client, chain.address, hexOf(verifyingKeyHash)));
-  if (!held.ok) return warning(what, held.message, NODE_REMEDY);
-  if (held.value) return good(what, `${verifyingKeyHash.slice(0, 18)}..., as pinned`);
+  const key = await attempt(() => probeVerifyingKey(chain));
+  if (!key.ok) return warning(what, key.message, NODE_REMEDY);
+  if (key.value.isHeld) return good(what, `${key.value.hash.slice(0, 18)}..., as pinned`);
   const remedy = "proofs of this version would be refused there: use the version that its operator names";
   return missing(what, "the contract holds another one", remedy);
 }
@@ -213,8 +219,4 @@ function answers(url: string): Promise<boolean> {
 
 function seconds(value: number): string {
   return `${Math.max(0, Math.round(value))} s`;
-}
-
-function hexOf(text: string): `0x${string}` {
-  return `0x${text.slice(2)}`;
 }

@@ -267,6 +267,10 @@ export const EXPLANATIONS: Readonly<Record<string, Explanation>> = {
   ),
   SeatRequired: fault("The action must show its seat.", REPORT),
   SeatNotAllowed: fault("The action must not show its seat.", REPORT),
+  SeatStillNeeded: refused(
+    "Tickets or deposits of the account would be left behind.",
+    "Run hedgerow ticket close --all and hedgerow fund, then try again.",
+  ),
   AccountNotEmpty: refused(
     "The account still holds cash or positions, and only an empty one gives its seat back.",
     "Close tickets and positions, hedgerow withdraw the cash, and try again; or hedgerow seat exit.",
@@ -554,12 +558,17 @@ export const EXPLANATIONS: Readonly<Record<string, Explanation>> = {
     "The exchange signs with another key than the contract's operator: its receipts would prove nothing.",
     "Give the exchange that the operator of this clearing house runs.",
   ),
+  NetworkOfAnotherKey: usage(
+    "The clearing house checks proofs with another verifying key: it would refuse every proof of this version.",
+    "Use the version that its operator names.",
+  ),
   NetworkWithoutHouse: usage("There is no clearing house at this address.", "Check the address and the chain."),
   NetworkWithoutExchange: usage("There is no exchange behind this address.", "Check the address, and whether it runs."),
   LocalNetworkEnded: fault("A part of the local network ended by itself.", "Start it again: hedgerow local."),
   NoFaucet: refused(
-    "Only a local chain has a faucet.",
+    "Only a local development chain has a faucet.",
     "Send ether and collateral to the funding address (hedgerow wallet show), and deposit without --faucet.",
+    ({ text }) => `Network "${text("network")}" has no faucet, as ${text("reason")}.`,
   ),
   NoAgent: usage("No agent holds the wallet.", "hedgerow agent starts one."),
   SignedElsewhere: refused(

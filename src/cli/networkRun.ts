@@ -16,6 +16,7 @@ import { address } from "../trader/views.ts";
 import { WrongUsage } from "./failure.ts";
 import type { AddOptions, HomeOptions } from "./network.ts";
 import { isSame, NetworkWithoutHouse, probeChainId, probeExchange, probeHouse } from "./probe.ts";
+import { probeVerifyingKey } from "./probeKey.ts";
 import { table } from "./terminal.ts";
 
 /** The exchange trades at another clearing house than the network names. */
@@ -36,6 +37,18 @@ export class NetworkOfAnotherOperator extends HedgerowError {
       "NetworkOfAnotherOperator",
       `the exchange ${exchange} signs as ${signs}, but the operator is ${operator}: what it signs would prove nothing`,
       { exchange, signs, operator },
+    );
+  }
+}
+
+/** Proofs of this version mean nothing to the clearing house. */
+export class NetworkOfAnotherKey extends HedgerowError {
+  constructor(clearingHouse: string, hash: string) {
+    super(
+      "NetworkOfAnotherKey",
+      `the clearing house ${clearingHouse} does not check proofs with the verifying key ${hash} of this version: use the ` +
+        `version that its operator names`,
+      { clearingHouse, hash },
     );
   }
 }
@@ -76,10 +89,12 @@ async function lookedUp(
   try {
     const node = way?.node() ?? {};
     const chainId = await probeChainId(chain, node);
-    const { facts } = await probeHouse(chain, clearingHouse, chainId, node);
+    const { chain: held, facts } = await probeHouse(chain, clearingHouse, chainId, node);
     if (facts.code === "different") {
       throw new NetworkWithoutHouse(clearingHouse, "its code is not that of this version: ask who runs it for theirs");
     }
+    const key = await probeVerifyingKey(held);
+    if (!key.isHeld) throw new NetworkOfAnotherKey(clearingHouse, key.hash);
     const identity = await probeExchange(exchange, way?.node() ?? {});
     if (!isSame(identity.clearingHouse, clearingHouse) || identity.chainId !== chainId) {
       throw new NetworkOfAnotherHouse(exchange, identity.clearingHouse, clearingHouse);
