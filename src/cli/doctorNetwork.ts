@@ -6,15 +6,7 @@ import { HedgerowError } from "../protocol/errors.ts";
 import type { Network } from "../trader/home.ts";
 import { type Proxy, proxyAt } from "../trader/proxy.ts";
 import { type Finding, good, missing, skipped, warning } from "./finding.ts";
-import {
-  type ExchangeIdentity,
-  type HouseFacts,
-  isSame,
-  probeChainId,
-  probeExchange,
-  probeHouse,
-  probeVerifyingKey,
-} from "./probe.ts";
+import { type ExchangeIdentity, type HouseFacts, isSame, probeChainId, probeExchange, probeHouse } from "./probe.ts";
 import { probeVerifyingKey } from "./probeKey.ts";
 
 // What a network must have before one trades there.
