@@ -271,6 +271,10 @@ export const EXPLANATIONS: Readonly<Record<string, Explanation>> = {
     "Tickets or deposits of the account would be left behind.",
     "Run hedgerow ticket close --all and hedgerow fund, then try again.",
   ),
+  SeatStillNeeded: refused(
+    "Tickets or deposits of the account would be left behind.",
+    "Run hedgerow ticket close --all and hedgerow fund, then try again.",
+  ),
   AccountNotEmpty: refused(
     "The account still holds cash or positions, and only an empty one gives its seat back.",
     "Close tickets and positions, hedgerow withdraw the cash, and try again; or hedgerow seat exit.",

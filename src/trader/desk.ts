@@ -43,6 +43,18 @@ export class BadParams extends HedgerowError {
   }
 }
 
+/** Something of the account stands outside its note, where only the seat can bring it back from. */
+export class SeatStillNeeded extends HedgerowError {
+  constructor(action: "sleep" | "closeSeat", tickets: number, credits: number) {
+    super(
+      "SeatStillNeeded",
+      `${action} would leave ${tickets} tickets and ${credits} deposits of the account behind, which only a seat that ` +
+        `is awake can take back: close the tickets and take the deposits in first`,
+      { action, tickets, credits },
+    );
+  }
+}
+
 /** What a desk is made of. */
 export type DeskParts = {
   readonly wallet: Wallet;
@@ -310,7 +322,8 @@ export class TraderDesk implements TraderService {
     direct: boolean | undefined,
   ): Promise<TransitionView> {
     const leftOver = epoch < this.chain.epoch;
-    if (!leftOver && direct !== true) await this.#untilSettled(ticketId, options);
+    // In the settlement window nothing settles any more: what the chain shows is all.
+    if (!leftOver && direct !== true && this.chain.phase === "trading") await this.#untilSettled(ticketId, options);
     return this.#relay(direct, options, "bringing the ticket back", (relayed) =>
       leftOver ? this.account.claimTicket(ticketId, { relayed }) : this.account.closeTicket(ticketId, { relayed }),
     );
@@ -339,6 +352,7 @@ export class TraderDesk implements TraderService {
     const { account } = this;
     switch (params.action) {
       case "sleep":
+        this.#assertNothingLeft("sleep");
         return this.#relay(false, options, "proving that the account is flat", (relayed) => account.sleep({ relayed }));
       case "wake":
         return this.#relay(true, options, "waking the seat", () => account.wake());
@@ -348,10 +362,22 @@ export class TraderDesk implements TraderService {
       case "exit":
         return this.#relay(true, options, "leaving", () => account.exit(params.to));
       case "closeSeat": {
+        this.#assertNothingLeft("closeSeat");
         const asleep = account.status.status === "asleep";
         return this.#relay(asleep, options, "closing the seat", (relayed) => account.closeSeat(params.to, { relayed }));
       }
     }
+  }
+
+  /**
+   * A closed seat's tickets and deposits can be taken back by no account of this wallet. A sleeping one cannot close the
+   * tickets of the day in the settlement window; what is left over or deposited waits for it to wake.
+   */
+  #assertNothingLeft(action: "sleep" | "closeSeat"): void {
+    const { tickets, credits } = this.account.state;
+    const open = action === "closeSeat" ? tickets : tickets.filter(({ epoch }) => epoch === this.chain.epoch);
+    const waiting = action === "closeSeat" ? credits.length : 0;
+    if (open.length + waiting > 0) throw new SeatStillNeeded(action, open.length, waiting);
   }
 
   /** A rejoining seat pays its bond anew unless it was flat in time: what is not needed is not taken. */

@@ -21,6 +21,8 @@ export type StoredOrder = {
 export type OrderStore = {
   /** Durable when it returns. A higher revision takes the place of a lower one. */
   record(order: Pick<StoredOrder, "entry" | "request" | "recordedAt">): void;
+  /** Puts an earlier revision back in the place of one that was refused. */
+  restore(entry: OrderEntry): void;
   report(report: OrderReport): void;
   refuse(ticketId: Hex, clientId: bigint, reason: string): void;
   /** Oldest first. */

@@ -36,6 +36,7 @@ export function orderTable(database: WalletDatabase, account: string): OrderStor
      WHERE excluded.revision > revision`,
   );
   const named = "account = ? AND ticket = ? AND client = ?";
+  const restore = database.prepare(`UPDATE orders SET revision = ?, entry = ? WHERE ${named}`);
   const one = database.prepare(`SELECT * FROM orders WHERE ${named}`);
   const ofAll = database.prepare("SELECT * FROM orders WHERE account = ? ORDER BY place");
   const ofTicket = database.prepare("SELECT * FROM orders WHERE account = ? AND ticket = ? ORDER BY place");
@@ -51,6 +52,10 @@ export function orderTable(database: WalletDatabase, account: string): OrderStor
       const { ticketId, clientId, revision } = checkedEntry(entry).order;
       const [signed, asked] = [textOf(entry), textOf(checked("order request", orderRequest, request))];
       insert.run(account, ticketId, clientId.toString(), revision, signed, asked, checked("time", whole, recordedAt));
+    },
+    restore: (entry) => {
+      const { ticketId, clientId, revision } = checkedEntry(entry).order;
+      restore.run(revision, textOf(entry), account, ticketId, clientId.toString());
     },
     report: (word) => {
       const { ticketId, clientId, revision } = checkedReport(word);

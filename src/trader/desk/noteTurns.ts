@@ -9,7 +9,7 @@ import type { TraderAccount } from "../account.ts";
 import type { Connections } from "../connections.ts";
 import type { Outbox, OutboxEntry } from "../outbox.ts";
 import type { TransitionView } from "../views.ts";
-import { passes, pauseFor, reach, type ReachOptions } from "./reach.ts";
+import { passes, pauseFor, reach, type ReachOptions, throwIfInterrupted } from "./reach.ts";
 
 /** A transition was sent and the chain does not show it yet. */
 export class TransitionPending extends HedgerowError {
@@ -63,6 +63,8 @@ export class NoteTurns {
   readonly #connections: Connections;
   readonly #outbox: Outbox;
   readonly #inTurn = serial();
+  /** How often the chain had skipped a transition of the same note by the time that a new one was first looked at. */
+  readonly #skippedBefore = new Map<bigint, number>();
 
   constructor({ account, connections, outbox }: Parts) {
     this.#account = account;
@@ -79,6 +81,7 @@ export class NoteTurns {
     options: SpendOptions = {},
   ): Promise<T & { readonly view: TransitionView }> {
     return this.#inTurn(async () => {
+      throwIfInterrupted(options.signal);
       // Before the proof, which is then under the newest root when it is sent (spec PRI-4).
       await options.beforeSending?.(options);
       await this.#settle(options);
@@ -86,6 +89,9 @@ export class NoteTurns {
       const { epoch, phase } = this.#account.chain;
       const made = await make();
       const { transition } = made;
+      // What is written down is sent, sooner or later: nothing is that its trader has given up by now.
+      throwIfInterrupted(options.signal);
+      this.#skippedBefore.set(transition.newNote, this.#skipsOf(transition));
       this.#outbox.record({
         transition,
         epoch,
@@ -147,12 +153,18 @@ export class NoteTurns {
     if (shown !== undefined) return shown.newNote === transition.newNote ? "landed" : "spent";
     if (status === "refused") return reason ?? "it was refused";
     if (epoch !== chain.epoch || phase !== chain.phase) return "the phase it was proven for is over";
-    const skipped = chain.events.some(
-      (event) => event.eventName === "TransitionSkipped" && event.args.nullifier === transition.nullifier,
-    );
-    if (skipped) return "the chain skipped it, since what it rests on was gone";
+    const skips = this.#skipsOf(transition);
+    const before = this.#skippedBefore.get(transition.newNote) ?? skips;
+    this.#skippedBefore.set(transition.newNote, before);
+    if (skips > before) return "the chain skipped it, since what it rests on was gone";
     // After a reorganisation the note may be gone for a while: then there is nothing to send yet.
     return state.live?.nullifier === transition.nullifier ? "waiting" : "the note it spends is gone";
+  }
+
+  #skipsOf({ nullifier }: ProvenTransition): number {
+    return this.#account.chain.events.filter(
+      (event) => event.eventName === "TransitionSkipped" && event.args.nullifier === nullifier,
+    ).length;
   }
 
   /** Landed entries stay until their epoch is over: a reorganisation may take them back. */

@@ -216,10 +216,8 @@ export class Ordering {
         this.#orders.report(report);
         return this.#placedView(order.ticketId, order.clientId, 0);
       }
-      // The old one stays in force.
-      if (error instanceof ExchangeRefused) {
-        this.#orders.record({ entry: stored.entry, request: stored.request, recordedAt: now() });
-      }
+      // The old one stays in force, and the next change is one of it.
+      if (error instanceof ExchangeRefused && !passes(error)) this.#orders.restore(stored.entry);
       throw error;
     }
   }
