@@ -39,7 +39,7 @@ export async function runBots(options: BotsOptions): Promise<void> {
     code = failed ? 1 : ending.signal.aborted ? await ending.code : 0;
     say("\nCancelling quotes and closing tickets; Ctrl-C again leaves them open.");
     const summary = await endOf(crowd);
-    if (json) console.log(JSON.stringify({ summary }, bigintAsText));
+    if (json) console.log(JSON.stringify({ summary }, plain));
     else console.log(summaryText(summary, network.decimals));
   } catch (error) {
     // Whatever fails once it is told to end, fails because of it.
@@ -75,7 +75,7 @@ async function watch(
     const reports = crowd.reports();
     if (reports.every(({ state }) => state === "failed")) return true;
     if (json) {
-      console.log(JSON.stringify({ seconds: Math.round(crowd.seconds()), bots: reports }, bigintAsText));
+      console.log(JSON.stringify({ seconds: Math.round(crowd.seconds()), bots: reports }, plain));
     } else {
       const room = isLive ? process.stdout.rows - 4 : Infinity;
       const picture = pictureOf(reports, crowd.seconds(), decimals, room);
@@ -150,7 +150,7 @@ export function summaryText(summary: CrowdSummary, decimals: number): string {
     grouped(contracts),
     String(position),
     dollars(profit, decimals),
-    dollars(fees, decimals),
+    feesText(fees, decimals),
   ]);
   const columns = [
     { title: "Bot" },
@@ -168,7 +168,7 @@ export function summaryText(summary: CrowdSummary, decimals: number): string {
     "",
     `${grouped(summary.commands)} orders in ${Math.round(summary.seconds)} s: ${summary.commandsPerSecond.toFixed(1)} a second; ` +
       `${grouped(summary.fills)} fills`,
-    `Profit of all ${dollars(summary.profit, decimals)}; fees paid ${dollars(summary.fees, decimals)}`,
+    `Profit of all ${dollars(summary.profit, decimals)}; fees paid ${feesText(summary.fees, decimals)}`,
     ...(summary.openTickets > 0
       ? [`${summary.openTickets} tickets are still open: start the bots again to close them`]
       : []),
@@ -179,6 +179,12 @@ export function summaryText(summary: CrowdSummary, decimals: number): string {
   ].join("\n");
 }
 
-function bigintAsText(_: string, value: unknown): unknown {
-  return typeof value === "bigint" ? value.toString() : value;
+/** A node that is away cannot say what it took. */
+function feesText(fees: bigint | undefined, decimals: number): string {
+  return fees === undefined ? "unknown" : dollars(fees, decimals);
+}
+
+/** Whole numbers of any size as text, and what is not known as null. */
+function plain(_: string, value: unknown): unknown {
+  return typeof value === "bigint" ? value.toString() : (value ?? null);
 }

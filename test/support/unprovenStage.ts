@@ -33,6 +33,8 @@ export type UnprovenStage = {
   desk(name: string): Promise<TraderDesk>;
   /** A new wallet on the phrase of another. */
   recovered(name: string): Promise<TraderDesk>;
+  /** Ends the exchange and starts it again with all that it has written down. */
+  restart(): Promise<void>;
   /** Ends the exchange and starts one that knows no more than the chain does. */
   forgetfulRestart(): Promise<void>;
   /** Nothing is posted until the next `post`. */
@@ -49,8 +51,7 @@ export async function startUnprovenStage(options: ExchangeOptions = {}): Promise
   const phrases = new Map<string, string>();
   let held = false;
   const clock = await followClock(x.chain, { pollMs: 50 });
-  const serve = async (port: number) => {
-    const store: CommandStore = memoryStore();
+  const serve = async (port: number, store = storeInMemory()) => {
     const operator = await Operator.create({
       state: await ChainState.follow(x.chain),
       sender: senderOf(x.url, x.chain.chainId, x.operatorKey),
@@ -76,7 +77,7 @@ export async function startUnprovenStage(options: ExchangeOptions = {}): Promise
     const batcher = new Batcher(gate, { size: 100, intervalMs: 100 }, {});
     batcher.done.catch(() => undefined);
     const server: Server = await startServer({ service: operator, host: "127.0.0.1", port, limits: LOOSE, logger });
-    return { operator, batcher, server };
+    return { operator, batcher, server, store };
   };
   let running = await serve(0);
   const url = running.server.url;
@@ -119,6 +120,10 @@ export async function startUnprovenStage(options: ExchangeOptions = {}): Promise
       recoveries += 1;
       return deskOf(join(directory, `${name}-recovered-${recoveries}`), phraseOf(name));
     },
+    restart: async () => {
+      await end();
+      running = await serve(Number(new URL(url).port), running.store);
+    },
     forgetfulRestart: async () => {
       await end();
       running = await serve(Number(new URL(url).port));
@@ -138,6 +143,18 @@ export async function startUnprovenStage(options: ExchangeOptions = {}): Promise
       await rm(directory, { recursive: true, force: true });
     },
   };
+}
+
+/** A store that an exchange can start again from while this process lives. */
+function storeInMemory(): CommandStore {
+  let newest: ReturnType<CommandStore["newestSnapshot"]>;
+  return Object.assign(memoryStore(), {
+    newestSnapshot: () => newest,
+    saveSnapshot: (number: number, body: string) => {
+      newest = { number, body };
+      return Promise.resolve();
+    },
+  });
 }
 
 const LOOSE = { connectionsPerAddress: 1_000, transitionsPerSecond: 1_000 };

@@ -15,10 +15,28 @@ import { OwnOrders } from "./ownOrders.ts";
 import type { Pace } from "./pace.ts";
 import type { Intent } from "./strategy.ts";
 
+/** Who signs with the ticket's session key. */
+export type TicketSigner = Pick<
+  TraderAccount,
+  "cancelOrder" | "replaceOrder" | "signCancelAfter" | "signCancelAll" | "signOrder" | "signWatch"
+>;
+
+/** What a ticket asks of the exchange. */
+export type TicketClient = Pick<
+  ExchangeClient,
+  | "cancelAllOrders"
+  | "cancelAllOrdersAfter"
+  | "cancelOrder"
+  | "createOrder"
+  | "editOrder"
+  | "fetchOrder"
+  | "watchOrders"
+>;
+
 /** What a ticket needs to be traded on. */
 export type BotTicketParts = {
-  readonly account: TraderAccount;
-  readonly client: ExchangeClient;
+  readonly account: TicketSigner;
+  readonly client: TicketClient;
   readonly ticket: OwnTicket;
   readonly market: EpochMarket;
   /** Signed end of every order and watch, unix seconds. */
@@ -65,6 +83,7 @@ export class BotTicket {
   fault: Error | undefined;
   readonly #parts: BotTicketParts;
   readonly #closing = new AbortController();
+  /** Commands under way, until it is known what became of them. */
   readonly #inFlight = new Set<Promise<void>>();
   #nonce = 0n;
   #watch: SignedWatch | undefined;
@@ -82,8 +101,8 @@ export class BotTicket {
   async open(): Promise<void> {
     this.#watch = await this.#parts.account.signWatch(this.ticketId, this.#parts.closingTime);
     const { promise, resolve }: PromiseWithResolvers<void> = Promise.withResolvers();
-    this.#background(this.#follow(resolve).finally(resolve));
-    if (this.#parts.heartbeatSeconds > 0) this.#background(this.#beat());
+    this.#guarded(this.#follow(resolve).finally(resolve));
+    if (this.#parts.heartbeatSeconds > 0) this.#guarded(this.#beat());
     await promise;
   }
 
@@ -165,7 +184,7 @@ export class BotTicket {
         async (error: unknown) => {
           if (!this.#take(error)) return;
           if (isNew && isRefusal(error)) this.orders.drop(clientId);
-          else await this.#findOut(clientId);
+          else if ((await this.#findOut(clientId)) && isNew) await this.#askAgain(call);
           this.orders.answered(clientId);
         },
       ),
@@ -184,26 +203,42 @@ export class BotTicket {
     }
   }
 
-  /** Asks what became of an order until the exchange answers. */
-  async #findOut(clientId: bigint): Promise<void> {
+  /** To an order that it knows the exchange gives its first answer again, and with it the receipts that were lost. */
+  async #askAgain(call: () => Promise<OrderAnswer>): Promise<void> {
+    try {
+      const answer = await this.#answerOf(call);
+      if (answer !== undefined) this.#takeAnswer(answer);
+    } catch (error) {
+      this.#take(error);
+    }
+  }
+
+  /** Asks what became of an order until the exchange answers. Whether it knows the order. */
+  async #findOut(clientId: bigint): Promise<boolean> {
     const watch = this.#watch;
-    if (watch === undefined) return;
+    if (watch === undefined) return false;
+    try {
+      const report = await this.#answerOf(() => this.#parts.client.fetchOrder(watch, clientId));
+      if (report !== undefined) this.#takeReport(report);
+      return report !== undefined;
+    } catch (error) {
+      if (error instanceof HedgerowError && error.code === "OrderUnknown") this.orders.drop(clientId, true);
+      else this.#take(error);
+      return false;
+    }
+  }
+
+  /** Asks until there is an answer; undefined if the ticket was closed before. Throws what will not pass. */
+  async #answerOf<T>(ask: () => Promise<T>): Promise<T | undefined> {
     while (!this.#isClosed()) {
       try {
-        this.#takeReport(await this.#parts.client.fetchOrder(watch, clientId));
-        return;
+        return await ask();
       } catch (error) {
-        if (error instanceof HedgerowError && error.code === "OrderUnknown") {
-          this.orders.drop(clientId, true);
-          return;
-        }
-        if (!passes(error)) {
-          this.#take(error);
-          return;
-        }
+        if (!passes(error)) throw error;
       }
       await pauseFor(RETRY_MS, this.#closing.signal).catch(() => undefined);
     }
+    return undefined;
   }
 
   // ---------------------------------------------------------------- streams
@@ -306,19 +341,26 @@ export class BotTicket {
     }
   }
 
+  /** Waits for the commands under way, but not for long. */
   async #settleAll(): Promise<void> {
-    // The watch and the heartbeat end with the ticket only.
-    const commands = [...this.#inFlight];
-    await Promise.race([Promise.all(commands), pauseFor(RETRY_MS).catch(() => undefined)]);
+    const waiting = new AbortController();
+    const patience = pauseFor(RETRY_MS, waiting.signal).catch(() => undefined);
+    await Promise.race([Promise.all(this.#inFlight), patience]);
+    waiting.abort();
   }
 
   #background(work: Promise<void>): void {
-    const tracked = work
-      .catch((error: unknown) => {
-        this.fault ??= error instanceof Error ? error : new Error(String(error));
-      })
-      .finally(() => this.#inFlight.delete(tracked));
+    const tracked = this.#guarded(work).finally(() => this.#inFlight.delete(tracked));
     this.#inFlight.add(tracked);
+  }
+
+  /** What should not fail, and ends the bot if it does. */
+  async #guarded(work: Promise<void>): Promise<void> {
+    try {
+      await work;
+    } catch (error) {
+      this.fault ??= error instanceof Error ? error : new Error(String(error));
+    }
   }
 }
 

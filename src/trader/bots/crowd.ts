@@ -35,17 +35,20 @@ export type CrowdParts = {
   readonly onProgress?: ((text: string) => void) | undefined;
 };
 
-/** What a crowd has done. Amounts in base units; `fees`: what the chain has taken for fills and relays. */
+/** What a bot has done. `fees`: what the chain has taken for fills and relays; undefined where it cannot be asked. */
+export type BotResult = BotReport & { readonly fees: bigint | undefined };
+
+/** What a crowd has done. Amounts in base units; `fees`: those of all bots, where all are known. */
 export type CrowdSummary = {
   readonly seconds: number;
-  readonly bots: readonly (BotReport & { readonly fees: bigint })[];
+  readonly bots: readonly BotResult[];
   readonly commands: number;
   readonly commandsPerSecond: number;
   readonly fills: number;
   readonly contracts: number;
   readonly refusals: Readonly<Record<string, number>>;
   readonly profit: bigint;
-  readonly fees: bigint;
+  readonly fees: bigint | undefined;
   readonly openTickets: number;
 };
 
@@ -146,8 +149,9 @@ export async function startCrowd(parts: CrowdParts): Promise<Crowd> {
       stop: async (hurry) => {
         const passed = seconds();
         await Promise.all(runners.map((runner) => runner.stop(hurry)));
-        // A node that is away cannot say what it took.
-        const fees = await Promise.all(bots.map(({ desk }) => feesSince(desk, firstEpoch, firstBlock).catch(() => 0n)));
+        const fees = await Promise.all(
+          bots.map(({ desk }) => feesSince(desk, firstEpoch, firstBlock).catch(() => undefined)),
+        );
         const reports = runners.map(({ report }) => report);
         await closeAll();
         return summaryOf(reports, fees, passed);
@@ -178,7 +182,7 @@ async function walletOf({ network, config, home, password }: CrowdParts, name: s
   return createWallet(directory, entropyToMnemonic(entropy, wordlist), secret, { scryptN: LOCAL_SCRYPT_N });
 }
 
-/** Brings each account up to its stake, all at a time. */
+/** Brings each account that lacks a tenth of its stake up to it, all at a time. */
 async function fundAll({ network, signal, onProgress }: CrowdParts, bots: readonly Bot[]): Promise<void> {
   const faucet = network.chainId === LOCAL_CHAIN_ID;
   let done = 0;
@@ -190,8 +194,9 @@ async function fundAll({ network, signal, onProgress }: CrowdParts, bots: readon
       if (tickets.length > 0) {
         await desk.run("closeTickets", { tickets: tickets.map(({ ticketId }) => ticketId) }, run);
       }
-      const missing = stakeOf(config, network.decimals) - desk.account.freeCash;
-      if (missing > 0n) await desk.run("deposit", { amount: missing.toString(), faucet }, run);
+      const stake = stakeOf(config, network.decimals);
+      const missing = stake - desk.account.equity();
+      if (missing > stake / 10n) await desk.run("deposit", { amount: missing.toString(), faucet }, run);
       done += 1;
       onProgress?.(`funding accounts: ${done} of ${bots.length}`);
     }),
@@ -205,7 +210,11 @@ async function feesSince(desk: TraderDesk, fromEpoch: number, block: bigint): Pr
   return entries.reduce((sum, entry) => (BigInt(entry.block) > block ? sum + BigInt(entry.fee) : sum), 0n);
 }
 
-function summaryOf(reports: readonly BotReport[], fees: readonly bigint[], seconds: number): CrowdSummary {
+function summaryOf(
+  reports: readonly BotReport[],
+  fees: readonly (bigint | undefined)[],
+  seconds: number,
+): CrowdSummary {
   const refusals: Record<string, number> = {};
   for (const report of reports) {
     for (const [code, count] of Object.entries(report.refusals)) refusals[code] = (refusals[code] ?? 0) + count;
@@ -214,14 +223,14 @@ function summaryOf(reports: readonly BotReport[], fees: readonly bigint[], secon
   const commands = sum(({ commands: each }) => each);
   return {
     seconds,
-    bots: reports.map((report, i) => ({ ...report, fees: fees[i] ?? 0n })),
+    bots: reports.map((report, i) => ({ ...report, fees: fees[i] })),
     commands,
     commandsPerSecond: commands / seconds,
     fills: sum(({ fills }) => fills),
     contracts: sum(({ contracts }) => contracts),
     refusals,
     profit: reports.reduce((total, { profit }) => total + profit, 0n),
-    fees: fees.reduce((total, each) => total + each, 0n),
+    fees: fees.reduce((total, each) => (total === undefined || each === undefined ? undefined : total + each), 0n),
     openTickets: sum(({ openTickets }) => openTickets),
   };
 }

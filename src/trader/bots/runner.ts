@@ -285,7 +285,8 @@ export class BotRunner {
       } catch (error) {
         this.#refused(error);
       }
-      await pauseFor(RETRY_MS, signal).catch(() => undefined);
+      // Each attempt is a proof: those that are refused come more and more rarely.
+      await pauseFor(Math.max(RETRY_MS, this.#pace.pause), signal).catch(() => undefined);
     }
   }
 
