@@ -49,6 +49,7 @@ import {
   watchMessageOf,
 } from "./codecOrders.ts";
 import { transitionMessageOf } from "./codecTransition.ts";
+import { foreignText } from "./foreignText.ts";
 import { Exchange, type ErrorDetail, ErrorDetailSchema } from "./gen/hedgerow/exchange/v1/exchange_pb.ts";
 import { OrderEntrySession } from "./orderEntrySession.ts";
 
@@ -99,6 +100,8 @@ export type ClientOptions = {
   readonly verify?: ReceiptCheck;
   /** Longest wait for the answer to a unary call, milliseconds. */
   readonly timeoutMs?: number;
+  /** Largest message that is read, bytes: a longer one is not waited for. */
+  readonly readMaxBytes?: number;
   /** First pause before a broken stream is opened anew; it doubles up to fifty times that. Milliseconds. */
   readonly retryMs?: number;
   /**
@@ -130,6 +133,8 @@ export type ExchangeClient = ReturnType<typeof connectExchange>;
 const UNARY_TIMEOUT_MS = 30_000;
 const RETRY_MS = 100;
 const WINDOW_BYTES = 1024 * 1024;
+/** The largest honest message, a whole book or all orders of a ticket, is a few megabytes. */
+const MOST_BYTES = 16 * 1024 * 1024;
 
 /**
  * A client of the exchange behind `url` ("http://host:port"), over gRPC without TLS unless it has an agent. It connects
@@ -137,7 +142,8 @@ const WINDOW_BYTES = 1024 * 1024;
  * no sense, InvalidReceipt where receipts are checked, or what the agent throws (ProxyUnreachable).
  */
 export function connectExchange(url: string, options: ClientOptions = {}) {
-  const { transport, close } = options.agent === undefined ? overGrpc(url) : overHttp1(url, options.agent);
+  const most = options.readMaxBytes ?? MOST_BYTES;
+  const { transport, close } = options.agent === undefined ? overGrpc(url, most) : overHttp1(url, options.agent, most);
   const api = createClient(Exchange, transport);
   const unary: CallOptions = { timeoutMs: options.timeoutMs ?? UNARY_TIMEOUT_MS };
 
@@ -345,15 +351,20 @@ export function connectExchange(url: string, options: ClientOptions = {}) {
 /** A transport, and how to cut it. */
 type Wire = { readonly transport: Transport; readonly close: () => void };
 
-function overGrpc(url: string): Wire {
+function overGrpc(url: string, readMaxBytes: number): Wire {
   const manager = new Http2SessionManager(url, {}, { settings: { initialWindowSize: WINDOW_BYTES } });
-  const transport = createGrpcTransport({ baseUrl: url, sessionManager: manager, acceptCompression: [] });
+  const transport = createGrpcTransport({ baseUrl: url, sessionManager: manager, acceptCompression: [], readMaxBytes });
   return { transport, close: () => manager.abort() };
 }
 
-function overHttp1(url: string, agent: Agent): Wire {
-  const nodeOptions = { agent };
-  const transport = createConnectTransport({ baseUrl: url, httpVersion: "1.1", nodeOptions, acceptCompression: [] });
+function overHttp1(url: string, agent: Agent, readMaxBytes: number): Wire {
+  const transport = createConnectTransport({
+    baseUrl: url,
+    httpVersion: "1.1",
+    nodeOptions: { agent },
+    acceptCompression: [],
+    readMaxBytes,
+  });
   return { transport, close: () => agent.destroy() };
 }
 
@@ -368,15 +379,44 @@ function refusalOf(url: string, error: unknown): HedgerowError {
   if (failure.cause instanceof HedgerowError) return failure.cause;
   const [detail] = failure.findDetails(ErrorDetailSchema);
   if (detail !== undefined) return refused(failure.code, detail);
-  // A server that dies takes its streams back first, which reads like a cancel.
-  const broken = [Code.Unavailable, Code.Aborted, Code.Canceled].includes(failure.code);
-  if (broken) return new ExchangeUnreachable(url, failure.rawMessage);
-  return new ExchangeRefused(Code[failure.code], Code[failure.code], failure.rawMessage);
+  const reason = foreignText(failure.rawMessage);
+  if (BROKEN.has(failure.code)) return new ExchangeUnreachable(url, reason);
+  return new ExchangeRefused(Code[failure.code], Code[failure.code], reason);
 }
 
+/**
+ * What a call fails with where nobody has said no: the connection broke, its time is over, or what came is no answer. A
+ * server that dies takes its streams back first, which reads like a cancel.
+ */
+const BROKEN: ReadonlySet<Code> = new Set([
+  Code.Unavailable,
+  Code.Aborted,
+  Code.Canceled,
+  Code.DeadlineExceeded,
+  Code.Internal,
+  Code.Unknown,
+  Code.DataLoss,
+]);
+
 function refused(status: number, { code, message, details }: ErrorDetail): ExchangeRefused {
-  return new ExchangeRefused(Code[status] ?? "Unknown", code, message, details);
+  const values = Object.entries(details).slice(0, MOST_DETAILS);
+  return new ExchangeRefused(
+    Code[status] ?? "Unknown",
+    ERROR_CODE.test(code) && !OWN_CODES.test(code) ? code : "Refused",
+    foreignText(message),
+    Object.fromEntries(values.map(([name, value]) => [foreignText(name, 40), foreignText(value, 200)])),
+  );
 }
+
+const MOST_DETAILS = 32;
+const ERROR_CODE = /^[A-Za-z][A-Za-z0-9.]{0,63}$/;
+
+/**
+ * Codes of what goes wrong on this side of the wire. Whoever acts on one would move his wallet away, or type its phrase:
+ * no exchange has the say about that.
+ */
+const OWN_CODES =
+  /^(Wallet|Keystore|Password|Phrase|File|Home|Network|Agent|Socket|Receipt|Record|Note|Indices|Local|Proxy|ChainReplaced|Wrong(Password|Usage|Chain)|Bad(Record|Params|Directory|RunDirectory)|Malformed(SeedPhrase|File|ViewingKey)|ViewingKey|NoTerminal|NothingChosen|Passwords|Interrupted|Fault|System|ExchangeUnreachable|AnswerRefused)/;
 
 /** Whether the same stream may work a moment later. */
 function passes(error: unknown): boolean {

@@ -56,6 +56,20 @@ export function safeNumberFrom(field: string, value: bigint): number {
   return Number(value);
 }
 
+const LAST_SLOT = 7;
+
+/** A slot of an account (spec ACC-1). */
+export function slotFrom(field: string, value: number): number {
+  if (value > LAST_SLOT) throw new MalformedField(field, `expected 0 to ${LAST_SLOT}`);
+  return value;
+}
+
+/** A time in unix seconds that a double holds exactly. */
+export function timeFrom(field: string, value: bigint): bigint {
+  safeNumberFrom(field, value);
+  return value;
+}
+
 /** A message that has to be there. */
 export function present<T>(field: string, message: T | undefined): T {
   if (message === undefined) throw new MalformedField(field, "it is missing");

@@ -19,6 +19,7 @@ import {
   MalformedField,
   present,
   safeNumberFrom,
+  slotFrom,
   wordFrom,
   wordOf,
 } from "./codec.ts";
@@ -143,10 +144,10 @@ export function marketMessageOf(market: MarketReport): wire.Market {
 /** The market of a message. Throws MalformedField. */
 export function marketFrom(message: wire.Market): MarketReport {
   return {
-    slot: message.slot,
+    slot: slotFrom("slot", message.slot),
     contractId: hashFrom("contract_id", message.contractId),
     session: SESSION.nameOf("session", message.session),
-    tick: integerFrom("tick", message.tick),
+    tick: tickFrom(message.tick),
     centre: integerFrom("centre", message.centre),
     priceLimitDown: integerFrom("price_limit_down", message.priceLimitDown),
     priceLimitUp: integerFrom("price_limit_up", message.priceLimitUp),
@@ -158,6 +159,13 @@ export function marketFrom(message: wire.Market): MarketReport {
     lastPrice: message.lastPrice === undefined ? undefined : integerFrom("last_price", message.lastPrice),
     volume: safeNumberFrom("volume", message.volume),
   };
+}
+
+/** Prices are counted in ticks: none of them is zero. */
+function tickFrom(text: string): bigint {
+  const tick = integerFrom("tick", text);
+  if (tick <= 0n) throw new MalformedField("tick", "expected more than zero");
+  return tick;
 }
 
 /** The message of where the day stands. */

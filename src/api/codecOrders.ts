@@ -10,7 +10,17 @@ import type {
   TimeInForce,
 } from "../protocol/order.ts";
 import type { ReceiptKind, SignedReceipt } from "../protocol/receipt.ts";
-import { enumeration, hashFrom, integerFrom, MalformedField, present, safeNumberFrom, signatureFrom } from "./codec.ts";
+import {
+  enumeration,
+  hashFrom,
+  integerFrom,
+  MalformedField,
+  present,
+  safeNumberFrom,
+  signatureFrom,
+  slotFrom,
+  timeFrom,
+} from "./codec.ts";
 import * as wire from "./gen/hedgerow/exchange/v1/exchange_pb.ts";
 
 // Orders, and what is said of them, as messages. The messages are plain objects: building them through reflection
@@ -220,7 +230,7 @@ export function reportFrom(message: wire.OrderReport): OrderReport {
   return {
     ticketId: hashFrom("ticket_id", message.ticketId),
     clientId: message.clOrdId,
-    slot: message.slot,
+    slot: slotFrom("slot", message.slot),
     orderHash: hashFrom("order_hash", message.orderHash),
     revision: message.revision,
     side: SIDE.nameOf("side", message.side),
@@ -233,7 +243,7 @@ export function reportFrom(message: wire.OrderReport): OrderReport {
     remaining: message.leavesQty,
     seq: safeNumberFrom("seq", message.seq),
     n: message.n,
-    time: message.transactTime,
+    time: timeFrom("transact_time", message.transactTime),
   };
 }
 

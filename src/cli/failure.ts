@@ -1,7 +1,7 @@
-import { stripVTControlCharacters } from "node:util";
 import { CommanderError } from "commander";
 import { ZodError } from "zod";
-import { HedgerowError } from "../protocol/errors.ts";
+import { foreignText } from "../api/foreignText.ts";
+import { type ErrorDetails, HedgerowError } from "../protocol/errors.ts";
 import { explanationFor, explanationOf } from "./explain.ts";
 import { looksSecret } from "./values.ts";
 
@@ -48,11 +48,9 @@ export type FailureOptions = {
 
 /** What a failure prints on standard error: a line what was wrong and one what to do, or one JSON object. */
 export function failureText(error: unknown, options: FailureOptions = {}): string {
-  const { code, message, details } = partsOf(error, options);
-  if (options.json) {
-    const bigintAsText = (_: string, value: unknown): unknown => (typeof value === "bigint" ? value.toString() : value);
-    return JSON.stringify({ error: { code, message, details } }, bigintAsText);
-  }
+  const { message, details, ...parts } = partsOf(error, options);
+  const code = foreignText(parts.code, 80);
+  if (options.json) return JSON.stringify({ error: { code, message: oneLine(message), details: asText(details) } });
   // What people mistyped says best itself what was wrong with it.
   if (code === "WrongUsage" || code === "Fault" || code === "System") return `hedgerow: ${oneLine(message)}`;
   const explained = explanationOf(code, details, options.decimals);
@@ -88,9 +86,16 @@ function withoutSecrets(text: string): string {
     .replace(/[0-9a-f]{60,}/gi, "(hidden)");
 }
 
-/** Errors take one line, whatever came from elsewhere is in them. */
+/** Errors take one line, and steer no terminal, whatever came from elsewhere is in them. */
 function oneLine(text: string): string {
-  return stripVTControlCharacters(text).replace(/\s+/g, " ").trim().slice(0, 1_000);
+  return foreignText(text, 1_000);
+}
+
+/** Values for programs: whole numbers of any size as text; a signed receipt is among the longest. */
+function asText(details: ErrorDetails): Readonly<Record<string, unknown>> {
+  const valueOf = (value: unknown): unknown =>
+    typeof value === "bigint" ? value.toString() : typeof value === "string" ? foreignText(value, 8_000) : value;
+  return Object.fromEntries(Object.entries(details).map(([name, value]) => [foreignText(name, 80), valueOf(value)]));
 }
 
 /** A file that is not there, a disk that is full: the system's own words are clear enough. */

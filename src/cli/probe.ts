@@ -10,6 +10,7 @@ import {
   refusalOf,
 } from "../chain/clearingHouse.ts";
 import { ExchangeUnreachable } from "../api/client.ts";
+import { foreignText } from "../api/foreignText.ts";
 import { HedgerowError } from "../protocol/errors.ts";
 import type { Hex } from "../protocol/keys.ts";
 import { address } from "../trader/views.ts";
@@ -87,7 +88,7 @@ export async function probeHouse(
 }
 
 const identitySchema = z.object({
-  api: z.string(),
+  api: z.string().transform((text) => foreignText(text, 80)),
   chainId: z.coerce.number<string>(),
   clearingHouse: address,
   operator: address,
@@ -97,6 +98,7 @@ const identitySchema = z.object({
 export type ExchangeIdentity = z.infer<typeof identitySchema>;
 
 const ANSWER_MS = 10_000;
+const ANSWER_BYTES = 64 * 1024;
 
 /** Asks an exchange whom it serves. Throws ExchangeUnreachable, ProxyUnreachable, NetworkWithoutExchange. */
 export async function probeExchange(url: string, options: NodeOptions = {}): Promise<ExchangeIdentity> {
@@ -104,7 +106,7 @@ export async function probeExchange(url: string, options: NodeOptions = {}): Pro
   const signal = AbortSignal.timeout(options.timeoutMs ?? ANSWER_MS);
   let body: unknown;
   try {
-    body = await (await ask(new URL("/healthz", url), { signal })).json();
+    body = JSON.parse(await startOf(await ask(new URL("/healthz", url), { signal })));
   } catch (error) {
     if (error instanceof HedgerowError) throw error;
     if (error instanceof SyntaxError) throw new NetworkWithoutExchange(url, "it does not answer as one");
@@ -113,6 +115,19 @@ export async function probeExchange(url: string, options: NodeOptions = {}): Pro
   const parsed = identitySchema.safeParse(body);
   if (!parsed.success) throw new NetworkWithoutExchange(url, "it does not say whom it serves");
   return parsed.data;
+}
+
+/** The beginning of an answer: one without end is no answer. */
+async function startOf({ body }: Response): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const chunk of body ?? []) {
+    const read = z.instanceof(Uint8Array).parse(chunk);
+    chunks.push(read);
+    bytes += read.length;
+    if (bytes > ANSWER_BYTES) break;
+  }
+  return Buffer.concat(chunks).toString();
 }
 
 /** Whether two addresses are one. */

@@ -1,4 +1,4 @@
-import { stripVTControlCharacters } from "node:util";
+import { foreignText } from "../api/foreignText.ts";
 import type { ProgressEvent } from "../trader/commands.ts";
 
 /** Shows how far a command is, on standard error. */
@@ -54,6 +54,6 @@ function spinner(stream: ProgressStream): ProgressShow {
 }
 
 function lineOf({ text, done, total }: ProgressEvent): string {
-  const clean = stripVTControlCharacters(text).replace(/\s+/g, " ");
+  const clean = foreignText(text);
   return total === undefined ? clean : `${clean} (${done ?? 0} of ${total})`;
 }

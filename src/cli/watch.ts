@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { basename } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { foreignText } from "../api/foreignText.ts";
 import type { AnnouncementEvent } from "../api/client.ts";
 import { socketPathOf } from "../trader/agent/socketPath.ts";
 import type { TraderService } from "../trader/commands.ts";
@@ -133,7 +134,7 @@ export function textLines(
   const market = marketOf(model);
   switch (event.kind) {
     case "lost":
-      return before.connection.state === "lost" ? [] : [`connection lost: ${event.reason}; trying again`];
+      return before.connection.state === "lost" ? [] : [`connection lost: ${foreignText(event.reason)}; trying again`];
     case "day":
       return before.connection.state === "lost" ? ["connected again"] : [];
     case "announcement":
@@ -192,7 +193,9 @@ function ownLines(model: WatchModel, before: WatchModel): readonly string[] {
   const tick = marketOf(model)?.tick ?? markets[0]?.tick ?? 1n;
   const fills = own.fills.filter((fill) => before.own?.fills.includes(fill) !== true);
   const problem =
-    own.problem !== undefined && own.problem !== before.own?.problem ? [`wallet ${own.wallet}: ${own.problem}`] : [];
+    own.problem !== undefined && own.problem !== before.own?.problem
+      ? [`wallet ${own.wallet}: ${foreignText(own.problem)}`]
+      : [];
   return [...[...fills].reverse().map((fill) => fillLine(fill, decimals, tick)), ...problem];
 }
 

@@ -28,13 +28,13 @@ import type { Connections } from "./connections.ts";
 import { roundedUp } from "./desk/funding.ts";
 import { Ordering } from "./desk/ordering.ts";
 import { NoteTurns, type SpendOptions } from "./desk/noteTurns.ts";
-import { pauseFor, reach, type ReachOptions } from "./desk/reach.ts";
+import { PATIENCE, type Patience, pauseFor, reach, type ReachOptions } from "./desk/reach.ts";
 import { fillFromFaucet } from "./faucet.ts";
 import type { Network } from "./home.ts";
 import { balanceOf, ticketsOf } from "./reports/balance.ts";
 import type { AccountReader } from "./reports/reader.ts";
 import type { Wallet } from "./store.ts";
-import type { CaughtUpView, TransitionView } from "./views.ts";
+import type { CaughtUpView, OrderView, PlacedView, TransitionView } from "./views.ts";
 
 /** What a command was given has not the form that COMMANDS gives it. */
 export class BadParams extends HedgerowError {
@@ -55,6 +55,14 @@ export class SeatStillNeeded extends HedgerowError {
   }
 }
 
+/** A ticket is to be closed by its name, and orders live on it. */
+export class TicketHasOrders extends HedgerowError {
+  constructor(ticketId: Hex, live: readonly OrderView[]) {
+    const orders = live.map(({ ref }) => ref).join(", ");
+    super("TicketHasOrders", `on ticket ${ticketId} lives order ${orders}: cancel it first`, { ticketId, orders });
+  }
+}
+
 /** What a desk is made of. */
 export type DeskParts = {
   readonly wallet: Wallet;
@@ -68,15 +76,19 @@ export type DeskParts = {
   readonly sender?: Sender;
   /** How the funding address's node is reached: a proxy's way, never the one over which the chain is read. */
   readonly node?: NodeOptions;
+  /** How long others are waited for. */
+  readonly patience?: Partial<Patience>;
   /** Runs before anything is sent through the exchange. */
   readonly beforeSending?: (options: ReachOptions) => Promise<void>;
 };
 
-type Runner<N extends CommandName> = (params: CommandParams<N>, options: RunOptions) => Promise<CommandResult<N>>;
+type Runner<N extends CommandName> = (
+  params: CommandParams<N>,
+  options: RunOptions & Pick<ReachOptions, "patience">,
+) => Promise<CommandResult<N>>;
 
-/** How often a ticket is looked at again while its last fills settle, and for how long. Milliseconds. */
+/** How often a ticket is looked at again while its last fills settle, milliseconds. */
 const LOOK_MS = 300;
-const SETTLING_MS = 60_000;
 
 /**
  * A trader's open wallet at one clearing house and its exchange: everything in COMMANDS. Whatever it sends is written
@@ -94,6 +106,9 @@ export class TraderDesk implements TraderService {
   readonly #ordering: Ordering;
   readonly #node: NodeOptions | undefined;
   readonly #beforeSending: DeskParts["beforeSending"];
+  /** Credits that were, or are being, taken into the account since the wallet was opened. */
+  readonly #funding = new Map<bigint, Promise<TransitionView>>();
+  readonly #patience: Patience;
 
   private constructor(parts: DeskParts, account: TraderAccount, accountNumber: bigint) {
     const { wallet, network, chain, connections } = parts;
@@ -105,6 +120,7 @@ export class TraderDesk implements TraderService {
     this.#wallet = wallet;
     this.#node = parts.node;
     this.#beforeSending = parts.beforeSending;
+    this.#patience = { ...PATIENCE, ...parts.patience };
     let sender = parts.sender;
     this.#sender = () =>
       (sender ??= senderOf(network.chain, chain.chain.chainId, wallet.fundingKey(), undefined, parts.node));
@@ -146,7 +162,7 @@ export class TraderDesk implements TraderService {
   run<N extends CommandName>(name: N, params: CommandParams<N>, options: RunOptions = {}): Promise<CommandResult<N>> {
     const runner: Runner<N> = this.#runners[name];
     const parsed = COMMANDS[name].params.safeParse(params);
-    if (parsed.success) return runner(params, options);
+    if (parsed.success) return runner(params, { ...options, patience: this.#patience });
     const [issue] = parsed.error.issues;
     return Promise.reject(new BadParams(name, issue?.path.join(".") ?? "", issue?.message ?? "it is not understood"));
   }
@@ -192,9 +208,10 @@ export class TraderDesk implements TraderService {
       this.#relay(direct, { ...options, wait }, "withdrawing", (relayed) =>
         this.account.withdraw(to, BigInt(amount), { relayed }),
       ),
-    place: async ({ orders, tickets }, options) => [
-      ...(await this.#ordering.place(orders, tickets, this.#spendOptions(options))),
-    ],
+    place: async ({ orders, tickets }, options) => {
+      const placed = await this.#ordering.place(orders, tickets, this.#spendOptions(options));
+      return placed.map((view, i) => this.#inPrices(view, orders[i]?.slot ?? 0));
+    },
     orders: async ({ all = false, ticket }, options) => {
       await this.account.sync();
       return [...(await this.#ordering.list(all, ticket, options))];
@@ -278,13 +295,29 @@ export class TraderDesk implements TraderService {
     const ids = credits?.map(BigInt) ?? this.account.state.credits.map(({ creditId }) => creditId);
     const views: TransitionView[] = [];
     for (const id of ids) {
-      views.push(
-        await this.#relay(direct, options, "taking the deposit into the account", (relayed) =>
-          this.account.fund(id, { relayed }),
-        ),
-      );
+      views.push(await this.#fundOnce(id, options, direct));
     }
     return views;
+  }
+
+  /** Whoever else asks for the same credit meanwhile, as a daemon does that sees a deposit land, gets the same answer. */
+  #fundOnce(id: bigint, options: SpendOptions, direct: boolean | undefined): Promise<TransitionView> {
+    const known = this.#funding.get(id);
+    if (known !== undefined) return known;
+    const funding = this.#relay(direct, options, "taking the deposit into the account", (relayed) =>
+      this.account.fund(id, { relayed }),
+    );
+    this.#funding.set(id, funding);
+    funding.catch(() => this.#funding.delete(id));
+    return funding;
+  }
+
+  /** The market counts in ticks; who reads a refusal wants prices. */
+  #inPrices(view: PlacedView, slot: number): PlacedView {
+    const { refusal } = view;
+    if (refusal === null || !Object.hasOwn(refusal.details, "priceTicks")) return view;
+    const tick = this.account.market(slot).tick.toString();
+    return { ...view, refusal: { ...refusal, details: { ...refusal.details, tick } } };
   }
 
   // ---------------------------------------------------------------- tickets
@@ -294,11 +327,13 @@ export class TraderDesk implements TraderService {
     options: SpendOptions,
     direct: boolean | undefined,
   ): Promise<TransitionView[]> {
-    await this.#turns.settle(options);
+    // What is under way goes the same way: an exchange that sits on it cannot keep tickets from being closed directly.
+    await this.#turns.settle(direct === true ? { ...options, directBy: this.#sender() } : options);
     await this.account.sync();
     const { tickets } = this.account.state;
     const isIdle = ({ ticketId }: OwnTicket): boolean => !this.#ordering.hasLiveOrders(ticketId);
     if (names === undefined && this.chain.phase === "trading") await this.#ordering.refresh(options);
+    if (this.chain.phase === "trading") for (const name of names ?? []) await this.#assertNoOrders(name, options);
     // In the settlement window nothing rests any more.
     const chosen =
       names?.map((name) => this.#ordering.ticketNamed(name)) ??
@@ -314,6 +349,14 @@ export class TraderDesk implements TraderService {
       views.push(await this.#closeTicket(ticket, options, direct));
     }
     return views;
+  }
+
+  /** Throws TicketHasOrders. */
+  async #assertNoOrders(name: string, options: ReachOptions): Promise<void> {
+    const { ticketId, epoch } = this.#ordering.ticketNamed(name);
+    if (epoch < this.chain.epoch) return;
+    const live = await this.#ordering.list(false, ticketId, options);
+    if (live.length > 0) throw new TicketHasOrders(ticketId, live);
   }
 
   async #closeTicket(
@@ -339,7 +382,7 @@ export class TraderDesk implements TraderService {
       const shown = this.account.state.tickets.find((ticket) => ticket.ticketId === ticketId);
       if (shown?.cash === cash && shown.position === position) return;
       // Whatever the exchange says, the chain decides: the closing is tried all the same.
-      if (performance.now() - start > SETTLING_MS) return;
+      if (performance.now() - start > this.#patience.settling) return;
       options.onProgress?.({ stage: "waiting", text: "waiting until the last fills are settled on chain" });
       await pauseFor(LOOK_MS, options.signal);
     }

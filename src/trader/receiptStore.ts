@@ -30,7 +30,8 @@ export class ContradictingReceipts extends HedgerowError {
       "ContradictingReceipts",
       `entry (${seq}, ${n}) of the log was "${kept.receipt.kind}" in one receipt and is "${refused.receipt.kind}" with ` +
         `other words in another: publish both, they prove the operator's fault`,
-      { seq, n },
+      // The one that was refused is kept nowhere else.
+      { seq, n, kept: bodyOf(kept), refused: bodyOf(refused) },
     );
     this.kept = kept;
     this.refused = refused;

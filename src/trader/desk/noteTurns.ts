@@ -9,7 +9,7 @@ import type { TraderAccount } from "../account.ts";
 import type { Connections } from "../connections.ts";
 import type { Outbox, OutboxEntry } from "../outbox.ts";
 import type { TransitionView } from "../views.ts";
-import { passes, pauseFor, reach, type ReachOptions, throwIfInterrupted } from "./reach.ts";
+import { passes, PATIENCE, pauseFor, reach, type ReachOptions, throwIfInterrupted } from "./reach.ts";
 
 /** A transition was sent and the chain does not show it yet. */
 export class TransitionPending extends HedgerowError {
@@ -47,9 +47,6 @@ export type SpendOptions = ReachOptions & {
 export type Settled = { readonly resent: number; readonly abandoned: readonly string[] };
 
 const LOOK_MS = 200;
-const RESEND_MS = 5_000;
-/** How long the chain may take to show a transition: batches, blocks, a restart of the exchange. */
-const LANDING_MS = 120_000;
 
 type Parts = { readonly account: TraderAccount; readonly connections: Connections; readonly outbox: Outbox };
 
@@ -108,7 +105,7 @@ export class NoteTurns {
   }
 
   /** Sends again what may still land and waits for it; forgets what has landed or never can. Throws as spend does. */
-  settle(options: ReachOptions = {}): Promise<Settled> {
+  settle(options: SpendOptions = {}): Promise<Settled> {
     return this.#inTurn(() => this.#settle(options));
   }
 
@@ -225,6 +222,7 @@ export class NoteTurns {
 
   async #untilLanded(transition: ProvenTransition, options: SpendOptions): Promise<void> {
     const { chain } = this.#account;
+    const { landing, resending } = { ...PATIENCE, ...options.patience };
     const start = performance.now();
     let sentAt = start;
     options.onProgress?.({ stage: "waiting", text: `waiting until the chain shows ${transition.action.name}` });
@@ -238,8 +236,8 @@ export class NoteTurns {
         this.#outbox.refuse(transition.nullifier, transition.newNote, fate);
         throw new TransitionFailed(transition, fate);
       }
-      if (now - start > LANDING_MS) throw new TransitionPending(transition, Math.round((now - start) / 1000));
-      if (now - sentAt > RESEND_MS && chain.phase === entry?.phase) {
+      if (now - start > landing) throw new TransitionPending(transition, Math.round((now - start) / 1000));
+      if (now - sentAt > resending && chain.phase === entry?.phase) {
         sentAt = now;
         await this.#sendAgain(transition, options);
       }
@@ -251,7 +249,7 @@ export class NoteTurns {
 /** Somebody has looked at it and said no. */
 function isRefusal(error: unknown): error is ExchangeRefused | ContractRefused {
   if (error instanceof ContractRefused) return true;
-  return error instanceof ExchangeRefused && !["Unavailable", "ResourceExhausted"].includes(error.status);
+  return error instanceof ExchangeRefused && !passes(error);
 }
 
 function viewOf({ action, nullifier, newNote }: ProvenTransition, status: TransitionView["status"]): TransitionView {

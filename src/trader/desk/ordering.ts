@@ -12,8 +12,10 @@ import type { OrderChange, OrderRequest, TicketChoice } from "../commands.ts";
 import type { Connections } from "../connections.ts";
 import { randomDelay } from "../delay.ts";
 import type { OrderStore, StoredOrder } from "../orderStore.ts";
+import { BadRecord } from "../storedForms.ts";
 import type { ReceiptStore } from "../receiptStore.ts";
 import type { OrderView, PlacedView } from "../views.ts";
+import { reportFault } from "./believing.ts";
 import { cashForAll, carriedFor, dealt, roundedUp } from "./funding.ts";
 import type { NoteTurns, SpendOptions } from "./noteTurns.ts";
 import { NotTrading, type WorkedOutOrder, workOut } from "./orderTerms.ts";
@@ -22,6 +24,8 @@ import { Interrupted, passes, reach, type ReachOptions } from "./reach.ts";
 
 /** No order, or no ticket, of this wallet has a name that begins so, or several have. */
 export class NameNotFound extends HedgerowError {
+  readonly found: number;
+
   constructor(what: "order" | "ticket", name: string, found: number) {
     super(
       "NameNotFound",
@@ -30,6 +34,7 @@ export class NameNotFound extends HedgerowError {
         : `${found} ${what}s of this wallet begin with ${name}: give more of its name`,
       { what, name, found },
     );
+    this.found = found;
   }
 }
 
@@ -71,6 +76,12 @@ export class SignedElsewhere extends HedgerowError {
 
 /** How long a permission to see a ticket's orders is good for, seconds. */
 const WATCH_SECONDS = 86_400n;
+
+/** Most orders that rest on one ticket. */
+const MOST_ORDERS = 2_000;
+
+/** What the exchange says of an order or a ticket that it does not have. */
+const UNKNOWN: ReadonlySet<string> = new Set(["OrderUnknown", "UnknownOrder", "UnknownTicket"]);
 
 /** States of an order from which it may still fill. */
 const LIVE: ReadonlySet<OrderView["status"]> = new Set(["unsent", "waiting", "open"]);
@@ -133,7 +144,9 @@ export class Ordering {
     const { epoch, phase } = this.#account.chain;
     if (phase !== "trading") throw new NotTrading(epoch);
     const closingTime = await this.#closingTime();
-    const wanted = await Promise.all(requests.map((request) => tried(() => this.#workedOut(request, closingTime))));
+    const wanted = await Promise.all(
+      requests.map((request) => tried(() => this.#workedOut(request, closingTime, options))),
+    );
     if (typeof choice === "object") {
       const { ticketId } = this.ticketNamed(choice.ticket);
       return Promise.all(wanted.map((order) => placed(order, (each) => this.#send(ticketId, each, options))));
@@ -207,12 +220,12 @@ export class Ordering {
     const client = this.#connections.ofTicket(order.ticketId);
     try {
       const answer = await reach(() => client.editOrder(revised), options);
-      return this.#keep({ ...rest, ...revised }, answer);
+      return this.#keep({ ...rest, ...revised }, answer, revised.order.revision);
     } catch (error) {
       // Sent twice, the second time is refused: then the first one is in force.
       const report =
         error instanceof ExchangeRefused ? await this.#ask(order.ticketId, order.clientId, options) : undefined;
-      if (report !== undefined && report.orderHash === this.#hash({ ...rest, ...revised })) {
+      if (report?.orderHash === this.#hash({ ...rest, ...revised })) {
         this.#orders.report(report);
         return this.#placedView(order.ticketId, order.clientId, 0);
       }
@@ -238,8 +251,14 @@ export class Ordering {
     for (const { entry } of unanswered) {
       const { ticketId, clientId } = entry.order;
       const ticket = known.get(ticketId);
-      const isAlive = ticket !== undefined && ticket.epoch === this.#account.chain.epoch;
-      const report = isAlive ? await this.#ask(ticketId, clientId, options) : undefined;
+      const isAlive = ticket?.epoch === this.#account.chain.epoch;
+      const asked = await tried(async () => (isAlive ? await this.#ask(ticketId, clientId, options) : undefined));
+      // A lie says neither that it arrived nor that it did not.
+      if (!asked.ok) {
+        if (asked.error instanceof AnswerRefused) continue;
+        throw asked.error;
+      }
+      const report = asked.value;
       if (report === undefined) {
         const reason = "it never reached the exchange";
         this.#orders.refuse(ticketId, clientId, reason);
@@ -397,7 +416,7 @@ export class Ordering {
     const client = this.#connections.ofTicket(ticketId);
     options.onProgress?.({ stage: "sending", text: `sending order ${refOf(clientId)}` });
     try {
-      return this.#keep(entry, await reach(() => this.#create(client, entry, options), options));
+      return this.#keep(entry, await reach(() => this.#create(client, entry, options), options), entry.order.revision);
     } catch (error) {
       if (error instanceof ExchangeRefused && !passes(error)) this.#orders.refuse(ticketId, clientId, error.message);
       throw error;
@@ -434,20 +453,45 @@ export class Ordering {
     }
   }
 
-  /** Believes an answer about an order, keeps its receipts. Throws AnswerRefused, ContradictingReceipts. */
-  #keep(entry: OrderEntry, { order, receipts }: OrderAnswer): PlacedView {
-    const { ticketId, clientId, quantity } = entry.order;
+  /**
+   * Believes an answer about an order, or about one revision of it, and keeps its receipts, not those of other orders.
+   * Throws AnswerRefused, ContradictingReceipts.
+   */
+  #keep(entry: OrderEntry, { order, receipts }: OrderAnswer, revision?: number): PlacedView {
+    const { ticketId, clientId } = entry.order;
     const name = refOf(clientId);
-    if (order.ticketId !== ticketId || order.clientId !== clientId)
-      throw new AnswerRefused(name, "it names another order");
-    if (order.side !== entry.order.side || order.filled > quantity || order.remaining > quantity) {
-      throw new AnswerRefused(name, "it tells of more than was ordered");
-    }
     const own = receipts.filter(({ receipt }) => receipt.orderHash === order.orderHash);
-    if (own.length === 0) throw new AnswerRefused(name, "it carries no receipt for this order");
+    const isOther = revision !== undefined && order.revision !== revision;
+    const fault =
+      this.#fault(entry, order) ??
+      (isOther ? "it is about another revision" : undefined) ??
+      (own.length === 0 ? "it carries no receipt for this order" : undefined);
+    if (fault !== undefined) throw new AnswerRefused(name, fault);
     this.#receipts.append(own.map((signed) => ({ ticketId, clientId, signed })));
     this.#orders.report(order);
     return this.#placedView(ticketId, clientId, own.length);
+  }
+
+  /** Why a report about an order is not believed. */
+  #fault(entry: OrderEntry, report: OrderReport): string | undefined {
+    const { ticketId, clientId } = entry.order;
+    const stored = this.#orders.get(ticketId, clientId);
+    const slot = stored?.request.slot ?? this.#slotOf(ticketId) ?? report.slot;
+    const { chain } = this.#account;
+    const market = chain.markets(this.#epochOf(ticketId))[slot];
+    const hash = entry.signature === UNSIGNED ? undefined : this.#hash(entry);
+    return reportFault({ entry, hash, slot, market: market?.listed === true ? market : undefined }, report);
+  }
+
+  #slotOf(ticketId: Hex): number | undefined {
+    return this.#account.knownTickets.find((ticket) => ticket.ticketId === ticketId)?.slot;
+  }
+
+  #epochOf(ticketId: Hex): number {
+    const { chain, knownTickets } = this.#account;
+    return (
+      knownTickets.find((ticket) => ticket.ticketId === ticketId)?.epoch ?? chain.tickets.get(ticketId)?.epoch ?? 0
+    );
   }
 
   // ---------------------------------------------------------------- asking
@@ -477,6 +521,8 @@ export class Ordering {
       if (error instanceof ExchangeRefused && error.code === "UnknownTicket") return;
       throw error;
     }
+    // No honest exchange lets so many rest on a ticket: they would fill the wallet.
+    if (open.length > MOST_ORDERS) throw new AnswerRefused(ticketId.slice(2, 18), `it names ${open.length} orders`);
     this.#asked.add(ticketId);
     for (const report of open) if (report.ticketId === ticketId) this.#learn(report, slot);
     const isOpen = new Set(open.map(({ clientId }) => clientId));
@@ -485,8 +531,14 @@ export class Ordering {
       const mayHaveEnded = report === undefined || report.status === "open" || report.status === "waiting";
       if (isOpen.has(clientId) || !mayHaveEnded) continue;
       const ended = await this.#fetch(client, watch, clientId, options);
-      if (ended !== undefined) this.#orders.report(ended);
+      if (ended !== undefined) this.#report(ended);
     }
+  }
+
+  /** Takes a report in if it can be true: what cannot be is as good as no word about that order. */
+  #report(report: OrderReport): void {
+    const stored = this.#orders.get(report.ticketId, report.clientId);
+    if (stored !== undefined && this.#fault(stored.entry, report) === undefined) this.#orders.report(report);
   }
 
   /** An order that the wallet does not remember was placed before it was recovered, or on another machine. */
@@ -504,16 +556,28 @@ export class Ordering {
         postOnly: false,
         expiry: 0n,
       };
+      const entry = { order, signature: UNSIGNED } as const;
+      if (this.#fault(entry, report) !== undefined) return;
       const request: OrderRequest = { slot, side, quantity, limitPrice: limitPrice.toString(), timeInForce };
-      this.#orders.record({ entry: { order, signature: UNSIGNED }, request, recordedAt: now() });
+      try {
+        this.#orders.record({ entry, request, recordedAt: now() });
+      } catch (error) {
+        // Nobody can have signed such an order.
+        if (error instanceof BadRecord) return;
+        throw error;
+      }
     }
-    this.#orders.report(report);
+    this.#report(report);
   }
 
-  /** What became of an order; undefined where the exchange does not know it. */
+  /** What became of an order; undefined where the exchange does not know it. Throws AnswerRefused. */
   async #ask(ticketId: Hex, clientId: bigint, options: ReachOptions): Promise<OrderReport | undefined> {
     const watch = await this.#account.signWatch(ticketId, (await this.#time()) + WATCH_SECONDS);
-    return this.#fetch(this.#connections.ofTicket(ticketId), watch, clientId, options);
+    const report = await this.#fetch(this.#connections.ofTicket(ticketId), watch, clientId, options);
+    const stored = this.#orders.get(ticketId, clientId);
+    const fault = report === undefined || stored === undefined ? undefined : this.#fault(stored.entry, report);
+    if (fault !== undefined) throw new AnswerRefused(refOf(clientId), fault);
+    return report;
   }
 
   async #fetch(
@@ -526,13 +590,20 @@ export class Ordering {
       const report = await reach(() => client.fetchOrder(watch, clientId), options);
       return report.ticketId === watch.watch.ticketId && report.clientId === clientId ? report : undefined;
     } catch (error) {
-      if (error instanceof ExchangeRefused) return undefined;
+      if (error instanceof ExchangeRefused && UNKNOWN.has(error.code)) return undefined;
       throw error;
     }
   }
 
   async #find(name: string, options: ReachOptions): Promise<StoredOrder> {
     const nameOf = ({ entry }: StoredOrder): string => refOf(entry.order.clientId);
+    // Orders that others signed come second: an exchange could invent some with the very names of this wallet's.
+    const own = (): readonly StoredOrder[] => this.#orders.list().filter(({ entry }) => entry.signature !== UNSIGNED);
+    try {
+      return named("order", name, own(), nameOf);
+    } catch (error) {
+      if (!(error instanceof NameNotFound) || error.found > 1) throw error;
+    }
     try {
       return named("order", name, this.#orders.list(), nameOf);
     } catch (error) {
@@ -542,10 +613,10 @@ export class Ordering {
     }
   }
 
-  async #workedOut(request: OrderRequest, closingTime: bigint): Promise<Wanted> {
+  async #workedOut(request: OrderRequest, closingTime: bigint, options: ReachOptions): Promise<Wanted> {
     const market = this.#account.market(request.slot);
     const order = await workOut(request, market, closingTime, async (slot, side) => {
-      const { bids, asks } = await reach(() => this.#connections.common.fetchOrderBook(slot, 1));
+      const { bids, asks } = await reach(() => this.#connections.common.fetchOrderBook(slot, 1), options);
       return (side === "buy" ? bids : asks)[0]?.price;
     });
     return { request, order };
@@ -576,11 +647,7 @@ export class Ordering {
   }
 
   #viewOf(stored: StoredOrder): OrderView {
-    const { ticketId } = stored.entry.order;
-    const { chain, knownTickets } = this.#account;
-    const epoch =
-      knownTickets.find((ticket) => ticket.ticketId === ticketId)?.epoch ?? chain.tickets.get(ticketId)?.epoch ?? 0;
-    return orderViewOf(stored, chain, epoch);
+    return orderViewOf(stored, this.#account.chain, this.#epochOf(stored.entry.order.ticketId));
   }
 }
 
