@@ -495,8 +495,8 @@ export const EXPLANATIONS: Readonly<Record<string, Explanation>> = {
     "Name the wallet that has the phrase: --wallet NAME.",
   ),
   IndicesUsedUp: wallet(
-    "The wallet has prepared many things and none has landed: going on would put recovery at risk.",
-    "Run hedgerow catch-up, and look whether exchange and chain answer: hedgerow doctor.",
+    "The wallet has prepared many things and none has landed: more tickets would put recovery at risk.",
+    "Bring anything else about first, as a withdrawal; hedgerow doctor shows who does not answer.",
   ),
   KeystoreMalformed: wallet("The keystore is none that can be read.", "Recover it from its phrase: wallet recover."),
   MalformedSeedPhrase: wallet(

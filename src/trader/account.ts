@@ -257,7 +257,7 @@ export class TraderAccount {
 
   // ---------------------------------------------------------------- transitions
 
-  /** Address of a fresh credit key, journalled: deposit to it, then fund. */
+  /** Address of a credit key, journalled, and fresh unless many before it stayed empty: deposit to it, then fund. */
   newCreditKey(): Hex {
     const index = nextIndex(this.#journal, "credit", this.#state.creditIndex);
     this.#journal.record("credit", index);
@@ -286,7 +286,7 @@ export class TraderAccount {
   async openTickets(slot: number, specs: readonly TicketSpec[], options?: SubmitOptions): Promise<OpenedTickets> {
     const live = this.#liveNote("openTicket", "active");
     this.#assertSolvent(slot, specs);
-    const noteIndex = nextIndex(this.#journal, "note", live.index);
+    const noteIndex = nextIndex(this.#journal, "tickets", live.index);
     const openings = specs.map(({ cash, position, reduceOnly = false }, i) => ({
       sessionKey: addressOf(sessionPrivateKey(this.keys.spendingKey, noteIndex, i)),
       cash,
@@ -431,7 +431,7 @@ export class TraderAccount {
   async #prove(action: Action, required: SeatStatus["status"], release?: ReleaseBy): Promise<ProvenTransition> {
     const live = this.#liveNote(action.name, required);
     const becomesZeroNote = action.name === "exit" || action.name === "closeSeat";
-    const index = nextIndex(this.#journal, "note", live.index);
+    const index = nextIndex(this.#journal, action.name === "openTicket" ? "tickets" : "other", live.index);
     const draft = this.#draft(live, action, becomesZeroNote ? 0n : blindingOf(this.keys.viewingKey, index));
     if (!becomesZeroNote) this.#journal.record("note", index);
 

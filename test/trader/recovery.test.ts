@@ -427,11 +427,29 @@ test("what tickets have traded is added up from both sides of fills [ACC-12]", (
 
 test("indices rise, also over lost transitions, and are never given twice nor beyond what recovery finds [ACC-6, ACC-12]", () => {
   const journal = memoryJournal();
-  for (let index = 4n; index <= 3n + INDEX_GAP.note; index++) {
-    assert.equal(nextIndex(journal, "note", 3n), index);
+  for (let index = 4n; index < 3n + INDEX_GAP.note; index++) {
+    assert.equal(nextIndex(journal, "tickets", 3n), index);
     journal.record("note", index);
   }
-  assert.throws(() => nextIndex(journal, "note", 3n), IndicesUsedUp);
-  assert.equal(nextIndex(journal, "note", 4n), 4n + INDEX_GAP.note);
+  assert.throws(() => nextIndex(journal, "tickets", 3n), IndicesUsedUp);
+  assert.equal(nextIndex(journal, "tickets", 4n), 3n + INDEX_GAP.note);
   assert.equal(nextIndex(journal, "credit", 0n), 1n);
+});
+
+test("however often others refuse, there is an index for a renewal, a withdrawal and a deposit [ACC-6, ACC-12]", () => {
+  const journal = memoryJournal();
+  for (const [use, kind] of [
+    ["other", "note"],
+    ["credit", "credit"],
+  ] as const) {
+    const given = Array.from({ length: 300 }, () => {
+      const index = nextIndex(journal, use, 3n);
+      journal.record(kind, index);
+      return index;
+    });
+    assert.equal(given.at(-1), 3n + INDEX_GAP[kind]);
+    assert.equal(new Set(given).size, Number(INDEX_GAP[kind]));
+  }
+  assert.throws(() => nextIndex(journal, "tickets", 3n), IndicesUsedUp);
+  assert.equal(nextIndex(journal, "tickets", 3n + INDEX_GAP.note), 4n + INDEX_GAP.note);
 });
