@@ -81,10 +81,13 @@ function inWords({ here }: Explanation, details: ErrorDetails, decimals: number)
     const text = value(name);
     return text !== undefined && /^-?\d{1,80}$/.test(text) ? BigInt(text) : undefined;
   };
+  const moneyOf = (name: string, amount: bigint | undefined): string =>
+    amount === undefined ? missing(name) : formatAmount(amount, decimals);
   const values: Values = {
-    money: (name) => {
-      const amount = whole(name);
-      return amount === undefined ? missing(name) : formatAmount(amount, decimals);
+    money: (name) => moneyOf(name, whole(name)),
+    price: (name) => {
+      const [ticks, tick] = [whole(name), whole("tick")];
+      return moneyOf(name, ticks === undefined || tick === undefined ? undefined : ticks * tick);
     },
     text: (name) => value(name)?.slice(0, 200) ?? missing(name),
     time: (name) => {

@@ -2,6 +2,8 @@
 export type Values = {
   /** Base units as collateral units. */
   readonly money: (name: string) => string;
+  /** A price in ticks as collateral units, where the tick is told as well. */
+  readonly price: (name: string) => string;
   readonly text: (name: string) => string;
   /** Unix seconds as local time. */
   readonly time: (name: string) => string;
@@ -109,8 +111,8 @@ export const EXPLANATIONS: Readonly<Record<string, Explanation>> = {
   "Matching.OffLimits": refused(
     "The price is outside the price limits of the day.",
     "Give a price inside them; hedgerow markets MARKET shows the limits.",
-    ({ text }) =>
-      `The price of ${text("priceTicks")} ticks is outside the price limits of the day, ${text("down")} to ${text("up")} ticks.`,
+    ({ price }) =>
+      `The price of ${price("priceTicks")} is outside the price limits of the day, ${price("down")} to ${price("up")}.`,
   ),
   "Matching.OffTick": refused(
     "The price is not a whole number of the market's price steps.",
@@ -133,8 +135,8 @@ export const EXPLANATIONS: Readonly<Record<string, Explanation>> = {
   "Matching.PostOnlyWouldTake": refused(
     "A post-only order never takes, and this one would have met an order of the other side.",
     "Give a price further from the other side, or leave --post-only out. hedgerow book MARKET shows it.",
-    ({ text }) =>
-      `A post-only order never takes, and at ${text("priceTicks")} ticks this one would have met one at ${text("facing")}.`,
+    ({ price }) =>
+      `A post-only order never takes, and at ${price("priceTicks")} this one would have met one at ${price("facing")}.`,
   ),
   "Matching.PostOnlyNeverRests": refused(
     "A post-only order waits in the book, so that it cannot be immediate too.",
@@ -169,8 +171,8 @@ export const EXPLANATIONS: Readonly<Record<string, Explanation>> = {
     "Cancel it and send one of the other side.",
   ),
   NoOppositeSide: refused(
-    "Nobody is on the other side of the book, so that there is no best price to stay near.",
-    "Give --limit PRICE, or leave --slippage out.",
+    "Nobody is on the other side of the book, so that a market order could not fill.",
+    "Give --limit PRICE in the place of --market: the order rests until somebody comes.",
   ),
   NotTrading: refused(
     "The day is being settled: orders are taken while it trades.",
@@ -200,8 +202,11 @@ export const EXPLANATIONS: Readonly<Record<string, Explanation>> = {
   OrderUnknown: refused("The exchange knows no such order on this ticket.", "hedgerow orders --all shows yours."),
   NameNotFound: usage(
     "No order or ticket has this name, or several begin with it.",
-    "Give more of its name, as hedgerow orders or hedgerow ticket list shows it.",
-    ({ text }) => `${text("found")} of the wallet's ${text("what")}s begin with "${text("name")}", and one is needed.`,
+    "Give its name, or a beginning that no other has, as hedgerow orders or hedgerow ticket list shows it.",
+    ({ text }) =>
+      text("found") === "0"
+        ? `None of the wallet's ${text("what")}s has a name that begins with "${text("name")}".`
+        : `${text("found")} of the wallet's ${text("what")}s begin with "${text("name")}", and one is needed.`,
   ),
   TooManyMakers: refused("The order would meet too many orders of the other side at once.", "Send it in parts."),
   TooManyOrders: refused(
@@ -245,6 +250,11 @@ export const EXPLANATIONS: Readonly<Record<string, Explanation>> = {
     "Use another ticket, or leave --ticket out.",
     ({ text }) => `The ticket is ${text("status")} and takes no orders.`,
   ),
+  TicketHasOrders: refused(
+    "Orders live on the ticket, and closing it would take them out of the book.",
+    "hedgerow cancel ORDER first; hedgerow orders lists them.",
+    ({ text }) => `On ticket ${text("ticketId").slice(0, 18)} lives order ${text("orders")}.`,
+  ),
   TicketNotOwned: refused("It is not an open ticket of this account.", "hedgerow ticket list shows those that are."),
   WrongTicketEpoch: refused(
     "The ticket is of another day than this needs: one of today is closed, an older one is claimed.",
@@ -267,10 +277,6 @@ export const EXPLANATIONS: Readonly<Record<string, Explanation>> = {
   ),
   SeatRequired: fault("The action must show its seat.", REPORT),
   SeatNotAllowed: fault("The action must not show its seat.", REPORT),
-  SeatStillNeeded: refused(
-    "Tickets or deposits of the account would be left behind.",
-    "Run hedgerow ticket close --all and hedgerow fund, then try again.",
-  ),
   SeatStillNeeded: refused(
     "Tickets or deposits of the account would be left behind.",
     "Run hedgerow ticket close --all and hedgerow fund, then try again.",
@@ -329,7 +335,7 @@ export const EXPLANATIONS: Readonly<Record<string, Explanation>> = {
   // ------------------------------------------------------------------------------------------ transitions
   WrongPhase: refused(
     "This cannot be done in this part of the day.",
-    "Renewing, sleeping and claiming belong to the settlement window, trading to the day. hedgerow balance shows which it is; in the window --direct goes past the operator.",
+    "Renewing belongs to the settlement window, trading and waking to the day, and a seat sleeps and closes in both. hedgerow balance shows which it is; in the window --direct goes past the operator.",
     ({ text }) => `"${text("action")}" cannot be done in this part of the day.`,
   ),
   NotInPhase: refused("This cannot be done in this part of the day.", "hedgerow balance shows which part it is."),

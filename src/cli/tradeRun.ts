@@ -9,7 +9,7 @@ import type {
   TicketChoice,
   TraderService,
 } from "../trader/commands.ts";
-import type { PlacedView } from "../trader/views.ts";
+import type { OrderView, PlacedView } from "../trader/views.ts";
 import type { WorkedReport } from "../trader/worked.ts";
 import { WrongUsage } from "./failure.ts";
 import { type Io, type JsonOptions, type WalletOptions, withService } from "./session.ts";
@@ -23,6 +23,14 @@ import {
   parseTime,
   shown,
 } from "./values.ts";
+
+/** A ticket is to be closed by its name, and orders live on it. */
+export class TicketHasOrders extends HedgerowError {
+  constructor({ ticketId, ref }: Pick<OrderView, "ticketId" | "ref">, others: number) {
+    const orders = others === 0 ? ref : `${ref} and ${others} more`;
+    super("TicketHasOrders", `on ticket ${ticketId} lives order ${orders}: cancel it first`, { ticketId, orders });
+  }
+}
 
 type Common = WalletOptions & JsonOptions;
 export type ListOptions = Common & { readonly all?: true };
@@ -235,10 +243,25 @@ export async function closeTickets(
   if ((names.length === 0) === (options.all === undefined)) {
     throw new WrongUsage("which tickets?", "give their names, or --all; hedgerow ticket list shows them");
   }
-  const named = options.all ? {} : { tickets: names.map((name) => parseReference("the ticket", name)) };
-  await once("closeTickets", { ...named, ...sending(options) }, options, io, (list) =>
-    list.length === 0 ? "no ticket is to be closed" : list.map(transitionText).join("\n"),
+  const tickets = options.all ? undefined : names.map((name) => parseReference("the ticket", name));
+  await withService(
+    options,
+    async (service, run) => {
+      const { phase } = await service.run("balance", {}, run);
+      // In the settlement window nothing rests any more.
+      if (phase === "trading") for (const ticket of tickets ?? []) await assertNoOrders(ticket, service, run);
+      const closed = await service.run("closeTickets", { ...(tickets && { tickets }), ...sending(options) }, run);
+      const text = closed.length === 0 ? "no ticket is to be closed" : closed.map(transitionText).join("\n");
+      io.print(options.json ? JSON.stringify(closed) : text);
+    },
+    io,
   );
+}
+
+/** Closing a ticket would take its orders out of the book unasked. Throws TicketHasOrders. */
+async function assertNoOrders(ticket: string, service: TraderService, run: RunOptions): Promise<void> {
+  const [order, ...others] = await service.run("orders", { ticket }, run);
+  if (order !== undefined) throw new TicketHasOrders(order, others.length);
 }
 
 export async function renew(options: WaitOptions, io: Io): Promise<void> {

@@ -34,7 +34,7 @@ import type { Network } from "./home.ts";
 import { balanceOf, ticketsOf } from "./reports/balance.ts";
 import type { AccountReader } from "./reports/reader.ts";
 import type { Wallet } from "./store.ts";
-import type { CaughtUpView, OrderView, PlacedView, TransitionView } from "./views.ts";
+import type { CaughtUpView, PlacedView, TransitionView } from "./views.ts";
 
 /** What a command was given has not the form that COMMANDS gives it. */
 export class BadParams extends HedgerowError {
@@ -52,14 +52,6 @@ export class SeatStillNeeded extends HedgerowError {
         `is awake can take back: close the tickets and take the deposits in first`,
       { action, tickets, credits },
     );
-  }
-}
-
-/** A ticket is to be closed by its name, and orders live on it. */
-export class TicketHasOrders extends HedgerowError {
-  constructor(ticketId: Hex, live: readonly OrderView[]) {
-    const orders = live.map(({ ref }) => ref).join(", ");
-    super("TicketHasOrders", `on ticket ${ticketId} lives order ${orders}: cancel it first`, { ticketId, orders });
   }
 }
 
@@ -333,7 +325,6 @@ export class TraderDesk implements TraderService {
     const { tickets } = this.account.state;
     const isIdle = ({ ticketId }: OwnTicket): boolean => !this.#ordering.hasLiveOrders(ticketId);
     if (names === undefined && this.chain.phase === "trading") await this.#ordering.refresh(options);
-    if (this.chain.phase === "trading") for (const name of names ?? []) await this.#assertNoOrders(name, options);
     // In the settlement window nothing rests any more.
     const chosen =
       names?.map((name) => this.#ordering.ticketNamed(name)) ??
@@ -349,14 +340,6 @@ export class TraderDesk implements TraderService {
       views.push(await this.#closeTicket(ticket, options, direct));
     }
     return views;
-  }
-
-  /** Throws TicketHasOrders. */
-  async #assertNoOrders(name: string, options: ReachOptions): Promise<void> {
-    const { ticketId, epoch } = this.#ordering.ticketNamed(name);
-    if (epoch < this.chain.epoch) return;
-    const live = await this.#ordering.list(false, ticketId, options);
-    if (live.length > 0) throw new TicketHasOrders(ticketId, live);
   }
 
   async #closeTicket(

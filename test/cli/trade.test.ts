@@ -88,6 +88,17 @@ describe("an order", () => {
 });
 
 describe("the other trading commands", () => {
+  test("a ticket is closed by its name unless orders live on it [CLI-8]", async () => {
+    const line = ["ticket", "close", "9ab4", "77c0"];
+    const quiet = await hedgerow(line, { answers: { ...GOOD, orders: () => [] } });
+    assert.equal(quiet.code, 0);
+    assert.deepEqual(quiet.asked.at(-1), { name: "closeTickets", params: { tickets: ["9ab4", "77c0"] } });
+    const busy = await hedgerow(line);
+    assert.deepEqual([busy.code, busy.out], [3, ""]);
+    assert.match(busy.err, /lives order 3f2a91bc0d12e4f5.*\[TicketHasOrders\]\nWhat to do: hedgerow cancel/);
+    assert.ok(busy.asked.every(({ name }) => name !== "closeTickets"));
+  });
+
   for (const [line, name, params] of [
     ["deposit 100000 --faucet", "deposit", { amount: "100000000000", faucet: true }],
     ["deposit 2,500.50 --no-wait --hold", "deposit", { amount: "2500500000", wait: false, hold: true }],
@@ -101,7 +112,6 @@ describe("the other trading commands", () => {
     ["replace 3f2a --limit 34100", "replace", { order: "3f2a", change: { limitPrice: "34100000000" } }],
     ["replace 3f2a --quantity 1", "replace", { order: "3f2a", change: { quantity: 1 } }],
     ["ticket open WTI --count 4 --cash 10000", "openTickets", { slot: 3, count: 4, cash: "10000000000" }],
-    ["ticket close 9ab4 77c0", "closeTickets", { tickets: ["9ab4", "77c0"] }],
     ["ticket close --all --no-wait", "closeTickets", { wait: false }],
     ["ticket list", "tickets", {}],
     ["renew --direct", "renew", { direct: true }],
