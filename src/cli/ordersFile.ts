@@ -71,11 +71,33 @@ export function parseOrders(text: string): OrdersFile {
   if (typeof json !== "object" || json === null || Array.isArray(json)) {
     throw new BadOrders("orders", "expected a map from the name of a client to the list of its orders");
   }
-  // Object.entries would set names that are numbers before all others: then the file's order is not kept.
-  const clients = Object.entries(json);
+  const lists = new Map<string, unknown>(Object.entries(json));
+  // An object sets names that are numbers before all others, and keeps the last of two that are the same.
+  const clients = namesIn(text);
+  const twice = clients.find((client, i) => clients.indexOf(client) !== i);
+  if (twice !== undefined) {
+    throw new BadOrders(
+      `client ${JSON.stringify(twice.slice(0, 64))}`,
+      "it is there twice: put its orders in one list",
+    );
+  }
   if (clients.length === 0) throw new BadOrders("orders", "there is no client");
   if (clients.length > MOST_CLIENTS) throw new BadOrders("orders", `more than ${MOST_CLIENTS} clients`);
-  return clients.map(([client, orders]: readonly [string, unknown]) => ({ client, orders: ordersOf(client, orders) }));
+  return clients.map((client) => ({ client, orders: ordersOf(client, lists.get(client)) }));
+}
+
+/** The names of an object's members in the order of its text, which is known to be JSON. */
+function namesIn(text: string): readonly string[] {
+  const names: string[] = [];
+  let depth = 0;
+  for (const [token, string, colon] of text.matchAll(/("(?:[^"\\]|\\.)*")\s*(:?)|[{}[\]]/g)) {
+    if (string !== undefined) {
+      if (depth === 1 && colon === ":") names.push(String(JSON.parse(string)));
+    } else {
+      depth += token === "{" || token === "[" ? 1 : -1;
+    }
+  }
+  return names;
 }
 
 function jsonOf(text: string): unknown {
@@ -88,7 +110,7 @@ function jsonOf(text: string): unknown {
 
 function ordersOf(client: string, orders: unknown): readonly FileOrder[] {
   const name = `client ${JSON.stringify(client.slice(0, 64))}`;
-  if (!/^[^\p{C}]{1,64}$/u.test(client) || client.trim() === "") {
+  if (!/^[^\p{C}]{1,64}$/u.test(client) || client.trim() === "" || client === "__proto__") {
     throw new BadOrders(name, "expected a name of 1 to 64 letters, digits, blanks or signs");
   }
   if (!Array.isArray(orders)) throw new BadOrders(name, "expected a list of orders");

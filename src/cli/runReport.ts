@@ -41,8 +41,11 @@ const orderSchema = z.strictObject({
   ref: z.string().nullable(),
   ticketId: hex(32).nullable(),
   acknowledged: z.boolean(),
-  /** `open` and `waiting` orders were cancelled at the end, unless --keep was given. */
-  status: z.enum(["unsent", "refused", "waiting", "open", "filled", "cancelled", "expired"]),
+  /**
+   * `open` and `waiting` orders were cancelled at the end, unless --keep was given. `unsent`: the run ended before it
+   * was this one's turn. `unknown`: it was sent, and the run ended before an answer came.
+   */
+  status: z.enum(["unsent", "unknown", "refused", "waiting", "open", "filled", "cancelled", "expired"]),
   filled: contracts,
   remaining: contracts,
   averagePrice: amount.nullable(),
@@ -62,15 +65,19 @@ const clientSchema = z.strictObject({
   /** Place of the account in the run's wallet. */
   account: z.int(),
   deposited: amount,
-  /** After the deposit, before the first order. */
-  before: holdingsSchema,
-  after: holdingsSchema,
+  /** After the deposit, before the first order. Null, and so is `after`, where the run ended before it was known. */
+  before: holdingsSchema.nullable(),
+  after: holdingsSchema.nullable(),
   orders: z.array(orderSchema),
 });
 
 /** The file that --trades-out names. */
 export const tradesSchema = z.strictObject({
   version: z.literal(1),
+  /** `interrupted`: the run ended early, and this is what had happened until then. */
+  status: z.enum(["complete", "interrupted"]),
+  /** Why it ended early. */
+  failure: failureView.nullable(),
   network: z.string(),
   chainId: z.int(),
   clearingHouse: address,
@@ -104,17 +111,23 @@ export function holdingsOf({ cash, ticketCash, equity, positions }: BalanceView)
   };
 }
 
+/** How far an order of the file has come: undefined before its turn, `sent` until it is answered. */
+export type Progress = PlacedView | "sent" | undefined;
+
 /** What became of an order: the answer to it, the exchange's newest word, and what the chain settled on its ticket. */
 export function orderOf(
   order: FileOrder,
   index: number,
-  placed: PlacedView,
+  progress: Progress,
   newest: OrderView | undefined,
   chain: Pick<ChainState, "fills">,
 ): TradesOrder {
-  const view = newest ?? placed.order;
+  const placed = progress === "sent" ? undefined : progress;
+  const view = newest ?? placed?.order ?? null;
   const filled = view?.filled ?? 0;
-  const isRefused = placed.refusal !== null;
+  const refusal = placed?.refusal ?? null;
+  const isRefused = refusal !== null;
+  const isUnanswered = progress === "sent" && (view?.seq ?? null) === null;
   return {
     index: index + 1,
     instrument: view?.contract ?? order.instrument,
@@ -125,12 +138,12 @@ export function orderOf(
     ref: view?.ref ?? null,
     ticketId: view?.ticketId ?? null,
     acknowledged: !isRefused && (view?.seq ?? null) !== null,
-    status: isRefused ? "refused" : (view?.status ?? "unsent"),
+    status: isRefused ? "refused" : isUnanswered ? "unknown" : (view?.status ?? "unsent"),
     filled,
     remaining: order.volume - filled,
     averagePrice: view?.averagePrice ?? null,
     fills: view === null ? [] : fillsOf(view, chain),
-    refusal: placed.refusal,
+    refusal,
   };
 }
 
