@@ -46,7 +46,8 @@ export async function openTrader(options: WalletOptions): Promise<TraderService>
   if (!existsSync(keystoreFile(directory))) throw new WalletNotFound(directory);
   const password = await askPassword(`Password of ${directory}:`, { passwordFile: options.passwordFile });
   const { openAnyWallet } = await import("../trader/store.ts");
-  const wallet = await openAnyWallet(directory, password);
+  // Its key is derived in a thread of its own: meanwhile this one loads what comes next.
+  const [wallet] = await Promise.all([openAnyWallet(directory, password), import("../trader/desk.ts")]);
   if (wallet.kind === "viewing") return await openWatching(wallet, network, account);
   const { service } = await openDesk(wallet, network, { account, delay });
   return service;
