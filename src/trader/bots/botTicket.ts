@@ -101,8 +101,8 @@ export class BotTicket {
   async open(): Promise<void> {
     this.#watch = await this.#parts.account.signWatch(this.ticketId, this.#parts.closingTime);
     const { promise, resolve }: PromiseWithResolvers<void> = Promise.withResolvers();
-    this.#guarded(this.#follow(resolve).finally(resolve));
-    if (this.#parts.heartbeatSeconds > 0) this.#guarded(this.#beat());
+    void this.#guarded(this.#follow(resolve).finally(resolve));
+    if (this.#parts.heartbeatSeconds > 0) void this.#guarded(this.#beat());
     await promise;
   }
 

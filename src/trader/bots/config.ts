@@ -119,8 +119,9 @@ export function parseCrowdConfig(text: string): CrowdConfig {
   let value: unknown;
   try {
     value = JSON.parse(text);
-  } catch (error) {
-    throw new BadBotConfig("the beginning", error instanceof Error ? error.message : String(error));
+  } catch {
+    // The parser's words would repeat parts of the file, which may be another one than was meant: a password's.
+    throw new BadBotConfig("the beginning", "it is no JSON");
   }
   const result = configSchema.safeParse(value);
   if (!result.success) {

@@ -6,13 +6,15 @@ import { entropyToMnemonic } from "@scure/bip39";
 import { wordlist } from "@scure/bip39/wordlists/english.js";
 import type { ReceiptCheck } from "../../api/client.ts";
 import { ChainState } from "../../chain/chainState.ts";
-import { connect, operatorOf, senderOf } from "../../chain/clearingHouse.ts";
+import { connect, type NodeOptions, operatorOf } from "../../chain/clearingHouse.ts";
 import { LOCAL_CHAIN_ID } from "../../chain/deploy.ts";
 import { HedgerowError } from "../../protocol/errors.ts";
-import { newSeedPhrase } from "../../protocol/keys.ts";
+import { addressOf, newSeedPhrase } from "../../protocol/keys.ts";
 import type { Prover } from "../../prover/prover.ts";
 import { type Connections, directConnections, proxiedConnections } from "../connections.ts";
 import { TraderDesk } from "../desk.ts";
+import { pauseFor } from "../desk/reach.ts";
+import { fillFromFaucet } from "../faucet.ts";
 import type { Network } from "../home.ts";
 import { findMarket } from "../markets.ts";
 import { type Proxy, proxyAt } from "../proxy.ts";
@@ -71,11 +73,20 @@ export class BotPasswordMissing extends HedgerowError {
   }
 }
 
-type Bot = { readonly config: BotConfig; readonly wallet: Wallet; readonly desk: TraderDesk; readonly slot: number };
+type Bot = {
+  readonly config: BotConfig;
+  readonly wallet: Wallet;
+  readonly desk: TraderDesk;
+  readonly slot: number;
+  /** The way to the node. */
+  readonly node: NodeOptions | undefined;
+};
 
 /** A local chain's money has no value: neither its password nor its keystore's strength has to keep anybody out. */
 const LOCAL_PASSWORD = "bots of a local chain";
 const LOCAL_SCRYPT_N = 1 << 12;
+/** How often it is looked whether the next day has begun. Milliseconds. */
+const WINDOW_LOOK_MS = 1_000;
 
 /**
  * Opens wallets, funds accounts and lets the bots trade, in this process, over one reading of the chain and one prover
@@ -111,10 +122,10 @@ export async function startCrowd(parts: CrowdParts): Promise<Crowd> {
         chain,
         prover: parts.prover,
         connections: connectOne(),
-        sender: senderOf(network.chain, reading.chainId, wallet.fundingKey(), undefined, proxy?.node()),
+        ...(proxy !== undefined && { node: proxy.node() }),
       });
       closers.push(() => desk.close());
-      bots.push({ config: bot, wallet, desk, slot });
+      bots.push({ config: bot, wallet, desk, slot, node: proxy?.node() });
     }
     await fundAll(parts, bots);
 
@@ -182,26 +193,56 @@ async function walletOf({ network, config, home, password }: CrowdParts, name: s
   return createWallet(directory, entropyToMnemonic(entropy, wordlist), secret, { scryptN: LOCAL_SCRYPT_N });
 }
 
-/** Brings each account that lacks a tenth of its stake up to it, all at a time. */
-async function fundAll({ network, signal, onProgress }: CrowdParts, bots: readonly Bot[]): Promise<void> {
-  const faucet = network.chainId === LOCAL_CHAIN_ID;
+/** Brings the accounts up to their stakes, all at a time. In the settlement window it waits for the next day. */
+async function fundAll(parts: CrowdParts, bots: readonly Bot[]): Promise<void> {
+  const { signal, onProgress } = parts;
   let done = 0;
-  const run = signal === undefined ? {} : { signal };
   const results = await Promise.allSettled(
-    bots.map(async ({ config, desk }) => {
-      await desk.run("catchUp", {}, run);
-      const { tickets } = desk.account.state;
-      if (tickets.length > 0) {
-        await desk.run("closeTickets", { tickets: tickets.map(({ ticketId }) => ticketId) }, run);
+    bots.map(async (bot) => {
+      while (!(await isFunded(parts, bot))) {
+        onProgress?.("waiting for the next trading day");
+        await pauseFor(WINDOW_LOOK_MS, signal);
       }
-      const stake = stakeOf(config, network.decimals);
-      const missing = stake - desk.account.equity();
-      if (missing > stake / 10n) await desk.run("deposit", { amount: missing.toString(), faucet }, run);
       done += 1;
       onProgress?.(`funding accounts: ${done} of ${bots.length}`);
     }),
   );
   for (const result of results) if (result.status === "rejected") throw result.reason;
+}
+
+/** Tops an account up that lacks a tenth of its stake. False: money moves in the trading day only. */
+async function isFunded(parts: CrowdParts, bot: Bot): Promise<boolean> {
+  const { network, signal } = parts;
+  const { config, desk } = bot;
+  const faucet = network.chainId === LOCAL_CHAIN_ID;
+  const run = signal === undefined ? {} : { signal };
+  try {
+    await desk.run("catchUp", {}, run);
+    if (desk.account.status.status === "inDefault") await rejoin(parts, bot);
+    const { tickets, credits } = desk.account.state;
+    if (tickets.length > 0) {
+      await desk.run("closeTickets", { tickets: tickets.map(({ ticketId }) => ticketId) }, run);
+    }
+    // What was deposited before, and not taken in.
+    if (credits.length > 0) await desk.run("fund", {}, run);
+    const stake = stakeOf(config, network.decimals);
+    const missing = stake - desk.account.equity();
+    if (missing > stake / 10n) await desk.run("deposit", { amount: missing.toString(), faucet }, run);
+    return true;
+  } catch (error) {
+    if (error instanceof HedgerowError && error.code === "WrongPhase") return false;
+    throw error;
+  }
+}
+
+/** Brings an account back that missed a renewal while its bot was away. */
+async function rejoin({ network, signal }: CrowdParts, { desk, wallet, node }: Bot): Promise<void> {
+  if (network.chainId === LOCAL_CHAIN_ID) {
+    const { seatBond, lateFee } = await desk.chain.chain.house.read.clearingTerms();
+    const bond = seatBond > lateFee ? seatBond : lateFee;
+    await fillFromFaucet(network, addressOf(wallet.fundingKey()), bond, node);
+  }
+  await desk.run("seat", { action: "rejoin" }, signal === undefined ? {} : { signal });
 }
 
 /** What the chain has taken from an account since a block: fees of fills on its tickets, and of its transitions. */
