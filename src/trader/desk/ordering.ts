@@ -504,8 +504,10 @@ export class Ordering {
       await Promise.all(tickets.map((ticket) => this.#refreshTicket(ticket, validUntil, options)));
       return;
     }
-    const shuffled = tickets.toSorted(() => randomInt(3) - 1);
-    for (const [i, ticket] of shuffled.entries()) {
+    const shuffled = tickets
+      .map((ticket) => ({ ticket, place: randomInt(2 ** 47) }))
+      .toSorted((a, b) => a.place - b.place);
+    for (const [i, { ticket }] of shuffled.entries()) {
       if (i > 0) await randomDelay(APART, options);
       await this.#refreshTicket(ticket, validUntil, options);
     }
