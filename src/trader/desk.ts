@@ -144,6 +144,11 @@ export class TraderDesk implements TraderService {
     }
   }
 
+  /** Who pays for deposits and direct transactions, with a way of its own to the node where there is a proxy. */
+  get payer(): Sender {
+    return this.#sender();
+  }
+
   /** What reports are made from. */
   get reader(): AccountReader {
     const { keys, state, relayFee } = this.account;

@@ -102,6 +102,37 @@ test("tickets come back in part A, the note is looked after, and only then the s
   assert.ok(told(fake).includes("ticket-closed"));
 });
 
+test("a ticket that cannot be brought back does not hold up the others [AGT-8, AGT-12]", async () => {
+  const other = `0x${"34".repeat(32)}` as const;
+  const tickets = [
+    { ticketId: TICKET, leftOver: false },
+    { ticketId: other, leftOver: false },
+  ];
+  const closed: string[] = [];
+  const fake = await startFakeAgent(window({ now: 1_700_020_399, tickets }), (name, params) => {
+    if (name !== "closeTickets") return undefined;
+    const text = JSON.stringify(params);
+    if (text.includes(TICKET)) throw new HedgerowError("TicketChanged", "not this one");
+    closed.push(text);
+    fake.see(window({ now: 1_700_020_399, tickets: tickets.slice(0, 1) }));
+    return undefined;
+  });
+  await until(() => closed.length === 1, "the other ticket");
+  assert.ok(namesOf(fake).filter((name) => name === "closeTickets").length <= 3);
+});
+
+test("a policy that seldom looks misses no settlement window [AGT-17]", async () => {
+  const short = { windowA: 1, windowB: 1, windowBlocks: 0 };
+  const renewed = window({ terms: short, seat: { status: "active", epoch: 2 } });
+  const act = (name: string): void => {
+    if (name === "renew") fake.see(renewed);
+  };
+  const fake = await startFakeAgent(quietLook({ terms: short }), act, { lookSeconds: 3_600 });
+  await until(() => fake.agent.status.epoch === 1, "a first look");
+  fake.see(window({ terms: short }));
+  await until(() => told(fake).includes("renewed"), "the renewal");
+});
+
 test("a sleeping seat is left alone, and one in default gets advice once [AGT-7, AGT-16]", async () => {
   const fake = await startFakeAgent(window({ seat: { status: "asleep" } }));
   await new Promise((resolve) => setTimeout(resolve, 300));
@@ -309,6 +340,11 @@ test("a policy is checked, and says what is wrong with it [AGT-17]", () => {
   const file = join(directory, "policy.json");
   writeFileSync(file, JSON.stringify({ closeTickets: false, warnPercents: [5] }));
   assert.deepEqual([readPolicy(file).closeTickets, readPolicy(file).warnPercents], [false, [5]]);
+  writeFileSync(file, "my secret password");
+  assert.throws(
+    () => readPolicy(file),
+    (error) => error instanceof HedgerowError && !error.message.includes("secret"),
+  );
   for (const bad of ["{", JSON.stringify({ closeTicket: true }), JSON.stringify({ topUpLimit: "-1" })]) {
     writeFileSync(file, bad);
     assert.throws(

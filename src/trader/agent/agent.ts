@@ -37,6 +37,9 @@ const LONGEST_PAUSE_MS = 60_000;
 /** Longest that one attempt may take, milliseconds: then the plan is made anew. */
 const ATTEMPT_MS = 150_000;
 const STOP_MS = 4_000;
+/** How many looks fall into a part of the settlement window at the least; how long its parts are before it is known. */
+const LOOKS_IN_A_PART = 10;
+const MOST_BLIND_SECONDS = 100;
 /** How long a look at the orders may hold up the rest, milliseconds. */
 const ORDERS_MS = 5_000;
 
@@ -60,7 +63,10 @@ export class Agent {
   #orders: ReadonlyMap<string, OrderView> | undefined;
   #ordersAt = -Infinity;
   readonly #doneAt = new Map<string, number>();
-  readonly #failures = new Map<string, { readonly count: number; readonly notBefore: number }>();
+  /** How often a kind of duty has failed since one succeeded. */
+  readonly #failures = new Map<string, number>();
+  /** When a duty that has failed may be tried again: one of its kind about something else need not wait for it. */
+  readonly #notBefore = new Map<string, number>();
   readonly #told = new Set<string>();
   readonly #away = new Map<"node" | "exchange", number>();
   #turnSeconds = FIRST_TURN_SECONDS;
@@ -126,7 +132,7 @@ export class Agent {
     const { signal } = this.#stop;
     this.#tell("started", "the agent looks after the wallet");
     try {
-      await this.#attempt("catchUp", () => this.#catchUp());
+      await this.#attempt({ kind: "catchUp" }, (options) => this.#catchUp(options));
       while (!signal.aborted) await this.#round().catch((error: unknown) => this.#survive(error));
     } finally {
       await this.#end();
@@ -134,9 +140,8 @@ export class Agent {
   }
 
   async #round(): Promise<void> {
-    const { policy } = this.#parts;
     const look = await this.#see();
-    if (look === undefined) return this.#pause(policy.lookSeconds * 1_000);
+    if (look === undefined) return this.#pause(this.#paceMs);
     await this.#watchOrders(look);
     this.#watchMargin(look);
     this.#watchSeat(look);
@@ -151,7 +156,13 @@ export class Agent {
   async #survive(error: unknown): Promise<void> {
     this.#trouble = "a fault: see the log";
     this.#parts.logger.error({ error: error instanceof Error ? error.stack : String(error) }, "fault in a round");
-    await this.#pause(this.#parts.policy.lookSeconds * 1_000);
+    await this.#pause(this.#paceMs);
+  }
+
+  /** Whatever the policy says, no part of the settlement window goes by between two looks. Milliseconds. */
+  get #paceMs(): number {
+    const { windowA, windowB } = this.#look?.terms ?? { windowA: MOST_BLIND_SECONDS, windowB: MOST_BLIND_SECONDS };
+    return Math.min(this.#parts.policy.lookSeconds, Math.min(windowA, windowB) / LOOKS_IN_A_PART) * 1_000;
   }
 
   /** What there is to see; undefined where the node does not answer. */
@@ -164,6 +175,7 @@ export class Agent {
       if (before !== undefined) this.#measureBlocks(before, look);
       if (before?.day.epoch !== look.day.epoch || before.day.phase !== look.day.phase) {
         this.#failures.clear();
+        this.#notBefore.clear();
         this.#forgetTold(look.day.epoch);
       }
       this.#look = look;
@@ -201,7 +213,7 @@ export class Agent {
       pace: { turnSeconds: this.#turnSeconds, blockSeconds: this.#blockSeconds },
       exchangeAway: this.#away.has("exchange"),
       hasGas: look.hasGas,
-      failures: (kind: Duty["kind"]) => this.#failures.get(kind)?.count ?? 0,
+      failures: (kind: Duty["kind"]) => this.#failures.get(kind) ?? 0,
       policy,
       draw: surroundings.draw,
     };
@@ -216,7 +228,7 @@ export class Agent {
 
   /** Until the next duty is due, or the next look is. Milliseconds. */
   #untilNext({ now }: Look): number {
-    const pace = this.#parts.policy.lookSeconds * 1_000;
+    const pace = this.#paceMs;
     const [next] = this.#duties.filter((duty) => this.#mayTry(duty));
     return next === undefined ? pace : Math.min(pace, Math.max(50, (next.at - now) * 1_000));
   }
@@ -227,7 +239,7 @@ export class Agent {
     const { kind, direct, reason, targets } = duty;
     const start = performance.now();
     this.#parts.logger.info({ duty: kind, direct, reason, count: targets.length }, "duty");
-    const done = await this.#attempt(kind, (options) => this.#act(duty, look, options), duty.deadline, look.now);
+    const done = await this.#attempt(duty, (options) => this.#act(duty, look, options), look.now);
     if (!done) {
       this.#warnOfDefault(duty, look);
       if (kind === "deposit-reserve") this.#tell("top-up-failed", "the margin could not be topped up");
@@ -275,38 +287,36 @@ export class Agent {
   }
 
   /** Does something within a bounded time; keeps count of failures and lets pauses grow. */
-  async #attempt(
-    kind: string,
-    act: (options: RunOptions) => Promise<void>,
-    deadline?: number,
-    now = 0,
-  ): Promise<boolean> {
+  async #attempt(tried: Tried, act: (options: RunOptions) => Promise<void>, now = 0): Promise<boolean> {
+    const { kind, deadline } = tried;
     // Time enough is left for another way, if this one leads nowhere.
     const left = deadline === undefined ? ATTEMPT_MS : (deadline - now) * 500;
     const timeout = AbortSignal.timeout(Math.round(Math.max(FIRST_PAUSE_MS, Math.min(ATTEMPT_MS, left))));
     try {
       await act({ signal: AbortSignal.any([timeout, this.#stop.signal]) });
       this.#failures.delete(kind);
+      this.#notBefore.delete(nameOfDuty(tried));
       this.#trouble = undefined;
       return true;
     } catch (error) {
       if (this.#stop.signal.aborted) return false;
-      const count = (this.#failures.get(kind)?.count ?? 0) + 1;
+      const count = (this.#failures.get(kind) ?? 0) + 1;
       const growing = FIRST_PAUSE_MS * 2 ** Math.min(count - 1, 10);
       const pause = Math.min(growing, LONGEST_PAUSE_MS, Math.max(FIRST_PAUSE_MS, left / 4));
-      this.#failures.set(kind, { count, notBefore: performance.now() + pause });
+      this.#failures.set(kind, count);
+      this.#notBefore.set(nameOfDuty(tried), performance.now() + pause);
       this.#trouble = error instanceof HedgerowError ? error.message : `${kind} ended with a fault`;
       this.#parts.logger.warn({ duty: kind, failures: count, error: nameOf(error), pause }, this.#trouble);
       return false;
     }
   }
 
-  #mayTry({ kind }: Duty): boolean {
-    return (this.#failures.get(kind)?.notBefore ?? 0) <= performance.now();
+  #mayTry(duty: Duty): boolean {
+    return (this.#notBefore.get(nameOfDuty(duty)) ?? 0) <= performance.now();
   }
 
-  async #catchUp(): Promise<void> {
-    const { resent, ordersFound } = await this.#parts.service.run("catchUp", {}, { signal: this.#stop.signal });
+  async #catchUp(options: RunOptions): Promise<void> {
+    const { resent, ordersFound } = await this.#parts.service.run("catchUp", {}, options);
     if (resent + ordersFound > 0) this.#parts.logger.info({ resent, ordersFound }, "went on with what was under way");
   }
 
@@ -387,7 +397,7 @@ export class Agent {
   /** Tells of a duty that may come too late. */
   #warnOfDefault({ kind, deadline }: Duty, { now }: Look): void {
     if (kind !== "renew" && kind !== "close-tickets") return;
-    const failures = this.#failures.get(kind)?.count ?? 0;
+    const failures = this.#failures.get(kind) ?? 0;
     const isLate = deadline === undefined || deadline - now < 4 * this.#turnSeconds;
     if (!isLate && failures < 3) return;
     const what = kind === "renew" ? "the seat is not renewed" : "tickets are not closed";
@@ -471,6 +481,13 @@ export class Agent {
     });
     this.#tell("ended", "the agent has ended; the wallet is free");
   }
+}
+
+/** What is tried, and about what. */
+type Tried = { readonly kind: string; readonly targets?: readonly string[]; readonly deadline?: number | undefined };
+
+function nameOfDuty({ kind, targets = [] }: Tried): string {
+  return [kind, ...targets].join(" ");
 }
 
 function isLive({ status }: OrderView): boolean {

@@ -51,7 +51,7 @@ const DIRECT_GAS = 2_000_000n;
 
 /** What a desk sees. Throws ChainUnavailable. */
 export async function surroundingsOf(
-  { account, chain, connections }: TraderDesk,
+  { account, chain, connections, payer }: TraderDesk,
   { fundingAddress, pollMs = 1_000 }: SurroundingsOptions,
 ): Promise<Surroundings> {
   const { house, client } = chain.chain;
@@ -74,7 +74,9 @@ export async function surroundingsOf(
   };
 
   const askGas = async (): Promise<boolean> => {
-    const [balance, price] = await Promise.all([client.getBalance({ address: fundingAddress }), client.getGasPrice()]);
+    // Whoever answers the questions about everybody must not see who asks for this address (spec PRI-13).
+    const asked = payer.client ?? client;
+    const [balance, price] = await Promise.all([asked.getBalance({ address: fundingAddress }), asked.getGasPrice()]);
     return balance >= DIRECT_GAS * price;
   };
 

@@ -1,6 +1,6 @@
-import { readFileSync } from "node:fs";
 import { z } from "zod";
 import { HedgerowError } from "../../protocol/errors.ts";
+import { FileUnreadable, readSmallFile } from "../files.ts";
 import { amount } from "../views.ts";
 import { reasonOf } from "./protocol.ts";
 
@@ -41,9 +41,10 @@ export class BadPolicy extends HedgerowError {
 export function readPolicy(file: string): Policy {
   let value: unknown;
   try {
-    value = JSON.parse(readFileSync(file, "utf8"));
+    value = JSON.parse(readSmallFile(file));
   } catch (error) {
-    throw new BadPolicy(file, error instanceof Error ? error.message : String(error));
+    // The parser's words would repeat parts of the file, which may be another one than was meant: a password's.
+    throw new BadPolicy(file, error instanceof FileUnreadable ? error.reason : "it is no JSON");
   }
   const policy = policySchema.safeParse(value);
   if (!policy.success) throw new BadPolicy(file, reasonOf(policy.error));
