@@ -103,8 +103,9 @@ function namesIn(text: string): readonly string[] {
 function jsonOf(text: string): unknown {
   try {
     return JSON.parse(text);
-  } catch (error) {
-    throw new BadOrders("orders", `no JSON (${error instanceof Error ? error.message : String(error)})`);
+  } catch {
+    // The parser's words would repeat parts of the file, which may be another one than was meant: a password's.
+    throw new BadOrders("orders", "it is no JSON");
   }
 }
 

@@ -175,12 +175,10 @@ export async function cancel(order: string | undefined, options: ListOptions, io
   }
   const decimals = await io.decimals(options);
   if (order === undefined) {
-    await once("cancelAll", {}, options, io, (list) =>
-      ordersText(
-        list.flatMap(({ order }) => (order === null ? [] : [order])),
-        decimals,
-        "no order lives",
-      ),
+    await withService(
+      options,
+      async (service, run) => answerAll(await service.run("cancelAll", {}, run), options, io, decimals),
+      io,
     );
     return;
   }
@@ -190,6 +188,24 @@ export async function cancel(order: string | undefined, options: ListOptions, io
     async (service, run) => answer(await service.run("cancel", { order: named }, run), options, io, decimals),
     io,
   );
+}
+
+/** Prints which orders were cancelled. That some were not is an error: they may still fill. */
+function answerAll(list: readonly PlacedView[], options: Common, io: Io, decimals: number): void {
+  const cancelled = list.flatMap(({ order }) => (order === null ? [] : [order]));
+  const text = ordersText(cancelled, decimals, "no order lives");
+  const failed = list.flatMap(({ order, refusal }) =>
+    refusal !== null && (order === null || ["unsent", "waiting", "open"].includes(order.status)) ? [refusal] : [],
+  );
+  const [first] = failed;
+  if (first === undefined) {
+    io.print(options.json ? JSON.stringify(list) : text);
+    return;
+  }
+  const count = `${failed.length} of ${list.length} orders were not cancelled and may still fill`;
+  if (!options.json) io.printError(cancelled.length === 0 ? count : `${text}\n${count}`);
+  const details = { ...first.details, notCancelled: failed.length, of: list.length };
+  throw new HedgerowError(first.code, `${count}: ${first.message}`, details);
 }
 
 export async function replace(order: string, options: ReplaceOptions, io: Io): Promise<void> {

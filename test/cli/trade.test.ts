@@ -88,6 +88,21 @@ describe("an order", () => {
 });
 
 describe("the other trading commands", () => {
+  test("cancel --all that leaves an order alive is an error, and says how many [CLI-3]", async () => {
+    const refusal = { code: "ExchangeUnreachable", message: "it is away", details: { url: "http://there" } };
+    const cancelAll = (): unknown => [
+      { order: null, receipts: 0, refusal },
+      { order: { ...ORDER, status: "cancelled" }, receipts: 1, refusal: null },
+      { order: { ...ORDER, status: "filled" }, receipts: 0, refusal },
+    ];
+    const { code, out, err } = await hedgerow(["cancel", "--all"], { answers: { ...GOOD, cancelAll } });
+    assert.deepEqual([code, out], [4, ""]);
+    assert.match(err, /1 of 3 orders were not cancelled and may still fill/);
+    const json = await hedgerow(["cancel", "--all", "--json"], { answers: { ...GOOD, cancelAll } });
+    assert.deepEqual([json.code, json.out], [4, ""]);
+    assert.match(json.err, /"notCancelled":1,"of":3/);
+  });
+
   test("a ticket is closed by its name unless orders live on it [CLI-8]", async () => {
     const line = ["ticket", "close", "9ab4", "77c0"];
     const quiet = await hedgerow(line, { answers: { ...GOOD, orders: () => [] } });
