@@ -134,7 +134,8 @@ export async function startCrowd(parts: CrowdParts): Promise<Crowd> {
     const slots = bots.map(({ slot }) => slot);
     const feed = await MarketFeed.open(common.common, slots);
     closers.push(() => feed.close());
-    const runners = bots.map(({ config: bot, wallet, desk, slot }) => {
+    const runners = bots.map((each) => {
+      const { config: bot, wallet, desk, slot } = each;
       const { tick } = desk.account.market(slot);
       const receipts = wallet.receipts(reading);
       return new BotRunner({
@@ -147,6 +148,7 @@ export async function startCrowd(parts: CrowdParts): Promise<Crowd> {
         ordersPerSecond: bot.ordersPerSecond ?? config.ordersPerSecond,
         stepMs,
         keepReceipts: (kept) => receipts.append(kept),
+        rejoin: () => rejoin(parts, each),
       });
     });
     const firstEpoch = chain.epoch;

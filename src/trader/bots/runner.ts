@@ -1,3 +1,4 @@
+import { refusalOf } from "../../chain/clearingHouse.ts";
 import { HedgerowError } from "../../protocol/errors.ts";
 import type { EpochMarket } from "../../protocol/epoch.ts";
 import { priceLimits } from "../../protocol/epoch.ts";
@@ -35,6 +36,8 @@ export type BotParts = {
   readonly stopBeforeClose: number;
   readonly stepMs: number;
   readonly keepReceipts: (receipts: readonly OrderReceipt[]) => void;
+  /** Brings a seat in default back. */
+  readonly rejoin: () => Promise<void>;
 };
 
 /** How a bot does. Amounts in base units; profit is marked at the last price and has fees taken off. */
@@ -78,7 +81,9 @@ export class BotRunner {
   #problem: string | undefined;
   #ticket: BotTicket | undefined;
   #baseline: bigint | undefined;
+  /** The epoch that was renewed last, and when the renewals of an epoch begin. */
   #renewed = 0;
+  #partB: { readonly epoch: number; readonly from: number } | undefined;
   #running: Promise<void> | undefined;
 
   constructor(parts: BotParts) {
@@ -105,7 +110,7 @@ export class BotRunner {
     else hurry?.addEventListener("abort", cut, { once: true });
     this.#stopping.abort();
     await this.#running;
-    await this.#bringBack();
+    await this.#bringBack(20);
     if (this.#state !== "failed") this.#state = "stopped";
   }
 
@@ -140,12 +145,13 @@ export class BotRunner {
     const { feed, stopBeforeClose } = this.#parts;
     const { signal } = this.#stopping;
     try {
-      await this.#bringBack();
       while (!this.#isStopping()) {
         const { phase, closingTime, epoch } = feed.epoch;
+        const { state, status } = this.#parts.desk.account;
         if (phase === "window") await this.#betweenDays(epoch);
+        else if (status.status === "inDefault") await this.#rejoin();
+        else if (state.tickets.length > 0) await this.#bringBack(1);
         else if (feed.time < Number(closingTime) - stopBeforeClose) await this.#tradeOneDay();
-        else if (this.#parts.desk.account.state.tickets.length > 0) await this.#bringBack();
         if (!this.#isStopping()) await pauseFor(Math.max(RETRY_MS, this.#pace.pause), signal).catch(() => undefined);
       }
     } catch (error) {
@@ -173,7 +179,18 @@ export class BotRunner {
       if (this.#ticket === ticket) this.#ticket = undefined;
     }
     if (ticket.fault !== undefined) throw ticket.fault;
-    if (!signal.aborted) await this.#bringBack();
+    if (!signal.aborted) await this.#bringBack(1);
+  }
+
+  /** A renewal was missed, for whatever reason. */
+  async #rejoin(): Promise<void> {
+    this.#state = "waiting";
+    try {
+      await this.#parts.rejoin();
+      await this.#parts.desk.account.sync();
+    } catch (error) {
+      this.#refused(error);
+    }
   }
 
   /** Opens the one ticket of the day, with one proof. Undefined if it could not be: it will be tried again. */
@@ -256,27 +273,43 @@ export class BotRunner {
     }
   }
 
-  /** In the settlement window: takes tickets back, and renews once part B has begun. */
+  /** In the settlement window: takes tickets back in part A, and renews in part B, whatever became of the tickets. */
   async #betweenDays(epoch: number): Promise<void> {
-    const { desk } = this.#parts;
+    const { desk, feed } = this.#parts;
     this.#state = "waiting";
-    if (desk.account.state.tickets.length > 0) await this.#bringBack();
     if (this.#renewed === epoch) return;
     try {
-      await desk.run("renew", {});
-      this.#renewed = epoch;
+      if (this.#partB?.epoch !== epoch) this.#partB = { epoch, from: await this.#partBOf(epoch) };
+      const left = this.#partB.from - feed.time;
+      if (left <= 0) {
+        await desk.run("renew", {}, { signal: this.#hurry.signal });
+        this.#renewed = epoch;
+      } else if (desk.account.state.tickets.length > 0) {
+        await this.#bringBack(1, AbortSignal.timeout(left * 1_000));
+      }
     } catch (error) {
-      // Part A, or done before: the one passes, the other is what was wanted.
+      // Somebody has renewed it before: that is what was wanted.
       if (error instanceof HedgerowError && error.code === "SeatUnavailable") this.#renewed = epoch;
-      else if (!(error instanceof HedgerowError && error.code === "WrongPhase")) this.#refused(error);
+      else this.#refused(error);
+    }
+  }
+
+  /** When part B of an epoch's settlement window begins, unix seconds. */
+  async #partBOf(epoch: number): Promise<number> {
+    const { house } = this.#parts.desk.account.chain.chain;
+    try {
+      const [{ closedAt }, { windowA }] = await Promise.all([house.read.epochOf([epoch]), house.read.clearingTerms()]);
+      return Number(closedAt) + windowA;
+    } catch (error) {
+      throw refusalOf(error);
     }
   }
 
   /** Closes what tickets there are; one whose fills are not settled yet, a little later. */
-  async #bringBack(): Promise<void> {
+  async #bringBack(attempts: number, until: AbortSignal = this.#hurry.signal): Promise<void> {
     const { desk } = this.#parts;
-    const { signal } = this.#hurry;
-    for (let attempt = 0; attempt < 20 && !signal.aborted; attempt++) {
+    const signal = AbortSignal.any([this.#hurry.signal, until]);
+    for (let attempt = 1; attempt <= attempts && !signal.aborted; attempt++) {
       try {
         await desk.account.sync();
         const tickets = desk.account.state.tickets.map(({ ticketId }) => ticketId);
@@ -286,7 +319,7 @@ export class BotRunner {
         this.#refused(error);
       }
       // Each attempt is a proof: those that are refused come more and more rarely.
-      await pauseFor(Math.max(RETRY_MS, this.#pace.pause), signal).catch(() => undefined);
+      if (attempt < attempts) await pauseFor(Math.max(RETRY_MS, this.#pace.pause), signal).catch(() => undefined);
     }
   }
 
@@ -348,7 +381,7 @@ export class BotRunner {
 
   #refused(error: unknown): void {
     if (!(error instanceof HedgerowError)) throw error;
-    if (this.#hurry.signal.aborted && error.code === "Interrupted") return;
+    if (error.code === "Interrupted") return;
     this.#count(error);
     this.#pace.refused();
   }
