@@ -351,8 +351,26 @@ export function connectExchange(url: string, options: ClientOptions = {}) {
 /** A transport, and how to cut it. */
 type Wire = { readonly transport: Transport; readonly close: () => void };
 
+/**
+ * A connection tells of more than one error where what comes is no HTTP/2 at all. The manager hears the first one; the
+ * next one would end the process.
+ */
+class SessionManager extends Http2SessionManager {
+  readonly #heard = new WeakSet<object>();
+
+  override async request(...call: Parameters<Http2SessionManager["request"]>) {
+    const stream = await super.request(...call);
+    const { session } = stream;
+    if (session !== undefined && !this.#heard.has(session)) {
+      this.#heard.add(session);
+      session.on("error", () => undefined);
+    }
+    return stream;
+  }
+}
+
 function overGrpc(url: string, readMaxBytes: number): Wire {
-  const manager = new Http2SessionManager(url, {}, { settings: { initialWindowSize: WINDOW_BYTES } });
+  const manager = new SessionManager(url, {}, { settings: { initialWindowSize: WINDOW_BYTES } });
   const transport = createGrpcTransport({ baseUrl: url, sessionManager: manager, acceptCompression: [], readMaxBytes });
   return { transport, close: () => manager.abort() };
 }

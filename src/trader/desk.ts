@@ -325,7 +325,8 @@ export class TraderDesk implements TraderService {
     direct: boolean | undefined,
   ): Promise<TransitionView[]> {
     // What is under way goes the same way: an exchange that sits on it cannot keep tickets from being closed directly.
-    await this.#turns.settle(direct === true ? { ...options, directBy: this.#sender() } : options);
+    const isDirect = direct === true && this.chain.phase === "window";
+    await this.#turns.settle(isDirect ? { ...options, directBy: this.#sender() } : options);
     await this.account.sync();
     const { tickets } = this.account.state;
     const isIdle = ({ ticketId }: OwnTicket): boolean => !this.#ordering.hasLiveOrders(ticketId);
