@@ -25,7 +25,7 @@ const ETHER_AFTER = 10n ** 20n;
 
 /**
  * Gives an address `tokens` base units of test dollars, and ether for its transactions if it has little. Nothing is
- * sent before the node itself has said that it is a local development node, whatever the profile says (spec NET-5).
+ * sent before the node itself has said that it is a local development node, whatever the profile says (spec NET-2).
  * Throws NoFaucet, WrongChain, ChainUnavailable.
  */
 export async function fillFromFaucet(

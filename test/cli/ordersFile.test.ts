@@ -29,6 +29,13 @@ test("a bad order is refused with client, place and field [RUN-2]", () => {
   }
 });
 
+test("clients come in the file's order, names that are numbers too, and none comes twice [RUN-2, RUN-3]", () => {
+  const list = JSON.stringify([{ ...LIMIT, instrument: '{"1":' }]);
+  const clients = parseOrders(`{"b": ${list}, "10" : [], "a\\"": ${list}, "2": []}`).map(({ client }) => client);
+  assert.deepEqual(clients, ["b", "10", 'a"', "2"]);
+  assert.throws(() => parseOrders('{"a": [], "\\u0061": []}'), /client "a": it is there twice/);
+});
+
 test("whatever a file holds, it is understood or refused by name [RUN-2]", () => {
   const value = fc.oneof(fc.jsonValue(), fc.constantFrom<unknown>("buy", "LIMIT", "stop", 1, "1.5", LIMIT));
   const order = fc.oneof(
