@@ -10,6 +10,7 @@ import {
   type Sender,
   senderOf,
 } from "../chain/clearingHouse.ts";
+import { serial } from "../chain/serial.ts";
 import { HedgerowError } from "../protocol/errors.ts";
 import { accountKeys, addressOf, type Hex } from "../protocol/keys.ts";
 import type { Prover } from "../prover/prover.ts";
@@ -101,6 +102,8 @@ export class TraderDesk implements TraderService {
   /** Credits that were, or are being, taken into the account since the wallet was opened. */
   readonly #funding = new Map<bigint, Promise<TransitionView>>();
   readonly #patience: Patience;
+  /** What the funding address allows the house to take is for one payment at a time. */
+  readonly #paying = serial();
 
   private constructor(parts: DeskParts, account: TraderAccount, accountNumber: bigint) {
     const { wallet, network, chain, connections } = parts;
@@ -199,7 +202,7 @@ export class TraderDesk implements TraderService {
         orderTickets: this.#ordering.tickets,
       });
     },
-    deposit: (params, options) => this.#deposit(params, options),
+    deposit: (params, options) => this.#paying(() => this.#deposit(params, options)),
     fund: ({ credits, wait, direct }, options) => this.#fund(credits, { ...options, wait }, direct),
     withdraw: async ({ amount, to, wait, direct }, options) =>
       this.#relay(direct, { ...options, wait }, "withdrawing", (relayed) =>
@@ -389,8 +392,10 @@ export class TraderDesk implements TraderService {
       case "wake":
         return this.#relay(true, options, "waking the seat", () => account.wake());
       case "rejoin":
-        await this.#payBond(options);
-        return this.#relay(true, options, "rejoining", () => account.rejoin());
+        return this.#paying(async () => {
+          await this.#payBond(options);
+          return this.#relay(true, options, "rejoining", () => account.rejoin());
+        });
       case "exit":
         return this.#relay(true, options, "leaving", () => account.exit(params.to));
       case "closeSeat": {

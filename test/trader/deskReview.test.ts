@@ -79,6 +79,17 @@ describe("a desk whose trader changes his mind", () => {
     await desk.close();
   });
 
+  test("of two deposits at once neither takes what is allowed for the other [DSK-19]", async () => {
+    const desk = await funded();
+    await Promise.all(
+      [100n, 50n].map((amount) => desk.run("deposit", { amount: dollars(amount), faucet: true, hold: true })),
+    );
+    await desk.account.sync();
+    const amounts = desk.account.state.credits.map(({ amount }) => amount);
+    assert.deepEqual(amounts, [100n * DOLLAR, 50n * DOLLAR]);
+    await desk.close();
+  });
+
   test("a seat neither sleeps nor closes while tickets or deposits need it [DSK-18]", async () => {
     const desk = await funded();
     await desk.run("openTickets", { slot: 0, count: 1, cash: dollars(1_000n) });
