@@ -87,6 +87,8 @@ const LOCAL_PASSWORD = "bots of a local chain";
 const LOCAL_SCRYPT_N = 1 << 12;
 /** How often it is looked whether the next day has begun. Milliseconds. */
 const WINDOW_LOOK_MS = 1_000;
+/** The exchange is at the end of its day, whatever the chain shows. */
+const DAY_ENDS: ReadonlySet<string> = new Set(["WrongPhase", "DayEnding"]);
 
 /**
  * Opens wallets, funds accounts and lets the bots trade, in this process, over one reading of the chain and one prover
@@ -199,10 +201,12 @@ async function walletOf({ network, config, home, password }: CrowdParts, name: s
 async function fundAll(parts: CrowdParts, bots: readonly Bot[]): Promise<void> {
   const { signal, onProgress } = parts;
   let done = 0;
+  let waits = false;
   const results = await Promise.allSettled(
     bots.map(async (bot) => {
       while (!(await isFunded(parts, bot))) {
-        onProgress?.("waiting for the next trading day");
+        if (!waits) onProgress?.("waiting for the next trading day");
+        waits = true;
         await pauseFor(WINDOW_LOOK_MS, signal);
       }
       done += 1;
@@ -218,6 +222,9 @@ async function isFunded(parts: CrowdParts, bot: Bot): Promise<boolean> {
   const { config, desk } = bot;
   const faucet = network.chainId === LOCAL_CHAIN_ID;
   const run = signal === undefined ? {} : { signal };
+  await desk.account.sync();
+  const { epoch, phase } = desk.chain;
+  if (phase !== "trading") return false;
   try {
     await desk.run("catchUp", {}, run);
     if (desk.account.status.status === "inDefault") await rejoin(parts, bot);
@@ -232,8 +239,12 @@ async function isFunded(parts: CrowdParts, bot: Bot): Promise<boolean> {
     if (missing > stake / 10n) await desk.run("deposit", { amount: missing.toString(), faucet }, run);
     return true;
   } catch (error) {
-    if (error instanceof HedgerowError && error.code === "WrongPhase") return false;
-    throw error;
+    if (!(error instanceof HedgerowError) || signal?.aborted === true) throw error;
+    if (DAY_ENDS.has(error.code)) return false;
+    // What was proven in one day is refused in the next.
+    await desk.account.sync();
+    if (desk.chain.epoch === epoch && desk.chain.phase === phase) throw error;
+    return false;
   }
 }
 
