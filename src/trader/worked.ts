@@ -204,7 +204,9 @@ class Work {
    * account. Until then the total might grow beyond the order.
    */
   async #closeUnfilled(): Promise<void> {
-    const ended = [...this.#parts.values()].filter(({ remaining }) => remaining > 0).map(({ ticketId }) => ticketId);
+    // What has ended has nothing remaining, filled or not.
+    const unfilled = [...this.#parts.values()].filter(({ filled, quantity }) => filled < quantity);
+    const ended = unfilled.map(({ ticketId }) => ticketId);
     if (ended.length === 0) return;
     const open = new Set((await this.#desk.run("tickets", {}, this.#run)).map(({ ticketId }) => ticketId));
     const tickets = ended.filter((ticketId) => open.has(ticketId));

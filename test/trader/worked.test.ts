@@ -91,7 +91,7 @@ function standIn(market: Market = {}) {
     cancel: ({ order: ref }: CommandParams<"cancel">) => {
       const order = orders.get(ref);
       assert(order !== undefined);
-      return { order: set({ ...order, status: "cancelled" }), receipts: 1, refusal: null };
+      return { order: set({ ...order, status: "cancelled", remaining: 0 }), receipts: 1, refusal: null };
     },
     tickets: () => [...openTickets].map((ticketId) => ({ ticketId })),
     closeTickets: ({ tickets = [] }: CommandParams<"closeTickets">) => {
@@ -241,7 +241,7 @@ test("what is refused or cancelled by somebody else stops the work, and so does 
   // One that expires makes room for the next, once its ticket is back.
   const expiring = standIn({
     look: (order, looks) =>
-      looks === 1 ? { status: "expired" } : { filled: order.quantity, remaining: 0, status: "filled" },
+      looks === 1 ? { status: "expired", remaining: 0 } : { filled: order.quantity, remaining: 0, status: "filled" },
   });
   assert.equal((await workOrder(expiring, PLAN, AT_ONCE)).filled, 100);
   assert.equal(expiring.asked.filter(({ name }) => name === "closeTickets").length, 1);
