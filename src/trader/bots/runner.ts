@@ -285,7 +285,7 @@ export class BotRunner {
         await desk.run("renew", {}, { signal: this.#hurry.signal });
         this.#renewed = epoch;
       } else if (desk.account.state.tickets.length > 0) {
-        await this.#bringBack(1, AbortSignal.timeout(left * 1_000));
+        await this.#bringBack(1, AbortSignal.timeout(Math.ceil(left * 1_000)));
       }
     } catch (error) {
       // Somebody has renewed it before: that is what was wanted.
