@@ -458,7 +458,7 @@ export const EXPLANATIONS: Readonly<Record<string, Explanation>> = {
     "Stop it and start it again: hedgerow agent stop, hedgerow agent.",
   ),
   AgentFault: fault("The command ended with a fault in the agent.", "Look into the agent's log, and report it."),
-  AgentAlreadyRuns: refused("An agent holds this wallet already.", "Use it, or hedgerow agent stop first."),
+  AgentAlreadyRuns: wallet("An agent holds this wallet already.", "Use it, or hedgerow agent stop first."),
   SocketPathTaken: wallet("Where the agent's socket would be is something else.", "Move it away."),
   SocketPathTooLong: wallet("The path to the wallet is too long for a socket.", "Use a shorter --home."),
   SocketNotOwn: wallet(

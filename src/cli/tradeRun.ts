@@ -74,7 +74,7 @@ export async function deposit(text: string, options: MoneyOptions, io: Io): Prom
 /** Takes credits into the account: those named, or all that wait. */
 export async function fund(names: readonly string[], options: WaitOptions, io: Io): Promise<void> {
   const credits = names.map((name) => {
-    if (!/^(0|[1-9]\d{0,40})$/.test(name)) throw new WrongUsage(`${shown(name)} is no credit`, "give its number");
+    if (!/^(0|[1-9]\d{0,77})$/.test(name)) throw new WrongUsage(`${shown(name)} is no credit`, "give its number");
     return name;
   });
   const params = { ...(credits.length > 0 && { credits }), ...sending(options) };

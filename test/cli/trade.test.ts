@@ -118,6 +118,7 @@ describe("the other trading commands", () => {
     ["deposit 100000 --faucet", "deposit", { amount: "100000000000", faucet: true }],
     ["deposit 2,500.50 --no-wait --hold", "deposit", { amount: "2500500000", wait: false, hold: true }],
     ["fund", "fund", {}],
+    [`fund ${2n ** 256n - 1n}`, "fund", { credits: [(2n ** 256n - 1n).toString()] }],
     ["fund 17 18 --direct", "fund", { credits: ["17", "18"], direct: true }],
     [`withdraw 0.000001 --to ${TO}`, "withdraw", { amount: "1", to: TO }],
     ["orders", "orders", { all: false }],
