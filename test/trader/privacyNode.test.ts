@@ -64,6 +64,9 @@ const OF_SENDING: ReadonlySet<string> = new Set([
   // Of a local chain's faucet.
   "eth_getBalance",
   "hardhat_setBalance",
+  // The faucet asks first whether this is a development node.
+  "web3_clientVersion",
+  "hardhat_metadata",
 ]);
 
 /** A question without the block that it is about, and without the day. */
