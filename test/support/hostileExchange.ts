@@ -1,5 +1,5 @@
 import type { DescMethod, DescMethodUnary, Message } from "@bufbuild/protobuf";
-import { Code, ConnectError, createConnectRouter, type Transport } from "@connectrpc/connect";
+import { Code, ConnectError, type ConnectRouter, type Transport } from "@connectrpc/connect";
 import { connectNodeAdapter, createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import { once } from "node:events";
 import { createServer as createHttp1 } from "node:http";
@@ -69,7 +69,7 @@ type Answering = (method: DescMethodUnary, request: Message) => Promise<unknown>
 
 /** Serves every unary method over gRPC (HTTP/2), or over Connect on HTTP/1.1. */
 export async function startRouter(answer: Answering, version: 1 | 2 = 2): Promise<{ url: string; stop: Stop }> {
-  const routes = (router: ReturnType<typeof createConnectRouter>): void => {
+  const routes = (router: ConnectRouter): void => {
     for (const method of Exchange.methods) {
       if (!isUnary(method)) continue;
       router.rpc(method, async (request: Message): Promise<Message> => {
@@ -167,12 +167,12 @@ function placesOf(value: unknown, path: Path = []): Path[] {
 
 function changedAt(value: unknown, [at, ...rest]: Path, what: number): unknown {
   if (at === undefined) return nonsense(value, what);
-  if (Array.isArray(value)) return value.map((each, i) => (i === at ? changedAt(each, rest, what) : each));
+  if (isList(value)) return value.map((each, i) => (i === at ? changedAt(each, rest, what) : each));
   return isRecord(value) ? { ...value, [at]: changedAt(value[at], rest, what) } : value;
 }
 
 function nonsense(value: unknown, what: number): unknown {
-  if (Array.isArray(value)) {
+  if (isList(value)) {
     const made: readonly unknown[] = [[], [...value, ...value], Array.from({ length: 3_000 }, () => value[0])];
     return value.length === 0 ? value : made[what % made.length];
   }
@@ -183,6 +183,10 @@ function nonsense(value: unknown, what: number): unknown {
 /** An object by its fields. */
 export function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof Uint8Array);
+}
+
+function isList(value: unknown): value is readonly unknown[] {
+  return Array.isArray(value);
 }
 
 function isMessage(value: unknown): value is Message {

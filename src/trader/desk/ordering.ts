@@ -534,6 +534,10 @@ export class Ordering {
       if (isOpen.has(clientId) || !mayHaveEnded) continue;
       const ended = await this.#fetch(client, watch, clientId, options);
       if (ended !== undefined) this.#report(ended);
+      // What only the exchange told of is gone when it knows nothing of it any more.
+      else if (entry.signature === UNSIGNED && report !== undefined) {
+        this.#orders.report({ ...report, status: "cancelled", remaining: 0 });
+      }
     }
   }
 
