@@ -29,7 +29,7 @@ import type { Connections } from "./connections.ts";
 import { roundedUp } from "./desk/funding.ts";
 import { Ordering } from "./desk/ordering.ts";
 import { NoteTurns, type SpendOptions } from "./desk/noteTurns.ts";
-import { PATIENCE, type Patience, pauseFor, reach, type ReachOptions } from "./desk/reach.ts";
+import { Interrupted, PATIENCE, type Patience, pauseFor, reach, type ReachOptions } from "./desk/reach.ts";
 import { fillFromFaucet } from "./faucet.ts";
 import type { Network } from "./home.ts";
 import { balanceOf, ticketsOf } from "./reports/balance.ts";
@@ -245,12 +245,18 @@ export class TraderDesk implements TraderService {
     },
     closeTickets: ({ tickets, wait, direct }, options) => this.#closeTickets(tickets, { ...options, wait }, direct),
     renew: ({ wait, direct }, options) =>
-      this.#relay(direct, { ...options, wait }, "proving that the account can pay tomorrow", (relayed) =>
-        this.account.renew({ relayed }),
-      ),
+      this.#relay(direct, { ...options, wait }, this.#renewalWords(), (relayed) => this.account.renew({ relayed })),
     freshen: (_, options) => this.#freshen(options),
     seat: (params, options) => this.#seat(params, options),
   };
+
+  /** What a renewal tells: also that it shows the seat beside a note that somebody has seen (spec PRI-2). */
+  #renewalWords(): string {
+    const words = "proving that the account can pay tomorrow";
+    return this.#turns.isNoteExposed
+      ? `${words}; somebody saw this note in a transition that never landed, and now sees its seat`
+      : words;
+  }
 
   // ---------------------------------------------------------------- money
 
@@ -339,15 +345,19 @@ export class TraderDesk implements TraderService {
       names?.map((name) => this.#ordering.ticketNamed(name)) ??
       (this.chain.phase === "trading" ? tickets.filter(isIdle) : tickets);
     const views: TransitionView[] = [];
-    for (const ticket of chosen) {
-      options.onProgress?.({
-        stage: "waiting",
-        text: `bringing back ticket ${ticket.ticketId.slice(2, 10)}`,
-        done: views.length,
-        total: chosen.length,
-      });
-      views.push(await this.#closeTicket(ticket, options, direct));
+    // One that cannot come back keeps none of the others waiting.
+    let first: HedgerowError | undefined;
+    for (const [done, ticket] of chosen.entries()) {
+      const text = `bringing back ticket ${ticket.ticketId.slice(2, 10)}`;
+      options.onProgress?.({ stage: "waiting", text, done, total: chosen.length });
+      try {
+        views.push(await this.#closeTicket(ticket, options, direct));
+      } catch (error) {
+        if (!(error instanceof HedgerowError) || error instanceof Interrupted) throw error;
+        first ??= error;
+      }
     }
+    if (first !== undefined) throw first;
     return views;
   }
 

@@ -94,8 +94,8 @@ describe("an explanation", () => {
   });
 
   test("values are put into words; one that lacks them keeps to what is general [CLI-9]", () => {
-    const details = { priceTicks: 5_000, down: 3_080, up: 3_320 };
-    assert.match(explanationOf("Matching.OffLimits", details)?.why ?? "", /5000 ticks .* 3080 to 3320 ticks/);
+    const details = { priceTicks: 5_000, down: 3_080, up: 3_320, tick: 10_000_000n };
+    assert.match(explanationOf("Matching.OffLimits", details)?.why ?? "", /50,000.00 .* 30,800.00 to 33,200.00/);
     const general = EXPLANATIONS["Matching.OffLimits"]?.why;
     assert.equal(explanationOf("Matching.OffLimits", { priceTicks: 5_000 })?.why, general);
     const closed = explanationOf("MarketClosed", { closingTime: "1900000000" })?.why;

@@ -134,7 +134,7 @@ export class NoteTurns {
         await this.#resend(transition, options);
       } else if (fate === "spent") {
         this.#outbox.remove(transition.nullifier, transition.newNote);
-      } else if (fate !== "landed" && entry.status === "waiting") {
+      } else if (fate !== "landed" && fate !== "absent" && entry.status === "waiting") {
         this.#outbox.refuse(transition.nullifier, transition.newNote, fate);
         abandoned.push(`${transition.action.name}: ${fate}`);
       }
@@ -143,7 +143,7 @@ export class NoteTurns {
     return { resent, abandoned };
   }
 
-  /** What has become of an entry by what the chain shows, or why it never can land. */
+  /** What has become of an entry by what the chain shows: landed, spent, waiting, absent, or why it never can land. */
   #fateOf({ transition, epoch, phase, status, reason }: OutboxEntry): string {
     const { chain, state } = this.#account;
     const shown = chain.transitioned.get(transition.nullifier);
@@ -155,7 +155,7 @@ export class NoteTurns {
     this.#skippedBefore.set(transition.newNote, before);
     if (skips > before) return "the chain skipped it, since what it rests on was gone";
     // After a reorganisation the note may be gone for a while: then there is nothing to send yet.
-    return state.live?.nullifier === transition.nullifier ? "waiting" : "the note it spends is gone";
+    return state.live?.nullifier === transition.nullifier ? "waiting" : "absent";
   }
 
   #skipsOf({ nullifier }: ProvenTransition): number {
@@ -221,7 +221,6 @@ export class NoteTurns {
   }
 
   async #untilLanded(transition: ProvenTransition, options: SpendOptions): Promise<void> {
-    const { chain } = this.#account;
     const { landing, resending } = { ...PATIENCE, ...options.patience };
     const start = performance.now();
     let sentAt = start;
@@ -232,12 +231,12 @@ export class NoteTurns {
       const fate = entry === undefined ? "landed" : this.#fateOf(entry);
       if (fate === "landed") return;
       const now = performance.now();
-      if (fate !== "waiting") {
+      if (fate !== "waiting" && fate !== "absent") {
         this.#outbox.refuse(transition.nullifier, transition.newNote, fate);
         throw new TransitionFailed(transition, fate);
       }
       if (now - start > landing) throw new TransitionPending(transition, Math.round((now - start) / 1000));
-      if (now - sentAt > resending && chain.phase === entry?.phase) {
+      if (fate === "waiting" && now - sentAt > resending) {
         sentAt = now;
         await this.#sendAgain(transition, options);
       }
