@@ -71,7 +71,9 @@ describe("help", () => {
   });
 
   test("it comes at once: nothing but commander is loaded for it [CLI-1]", () => {
-    const loaded = [...loadedBy(resolve(SOURCES, "commandLine.ts"))].filter((file) => !file.startsWith(SOURCES) && !file.endsWith(".json"));
+    const loaded = [...loadedBy(resolve(SOURCES, "commandLine.ts"))].filter(
+      (file) => !file.startsWith(SOURCES) && !file.endsWith(".json"),
+    );
     assert.deepEqual(loaded, ["commander"]);
   });
 
