@@ -367,7 +367,7 @@ describe("an exchange that lies", () => {
     await trader.assertWhole();
   });
 
-  test("answers that come late or never are not waited for beyond the desk's patience [DSK-19]", async () => {
+  test("answers that come late or never are not waited for beyond the desk's patience [DSK-20]", async () => {
     hostile.honest();
     const ticket = await ticketOf(trader);
     for (const lie of [() => new Promise(() => undefined), (answer: unknown) => sleep(2 * TIMEOUT_MS, answer)]) {
