@@ -53,7 +53,7 @@ export async function openTrader(options: WalletOptions): Promise<TraderService>
   return service;
 }
 
-/** The daemon, where one holds the wallet. It has its own network, account, proxy and delay. */
+/** The daemon, where one holds the wallet. It has its own network, account and proxy, and knows no delay. */
 async function agentOf(directory: string, options: WalletOptions): Promise<TraderService | undefined> {
   const socket = socketPathOf(directory);
   if (!existsSync(socket)) return undefined;

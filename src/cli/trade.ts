@@ -131,7 +131,10 @@ export function addAccountCommands(program: Command, io: Io = TERMINAL): void {
 
   forWallet(program.command("catch-up"))
     .description("go on with what a crash or a lost answer left behind")
-    .addHelpText("after", "\nEvery other command does so first; this does it alone and says what it did.")
+    .addHelpText(
+      "after",
+      "\nWhat changes the account goes on with its last change first; this asks about orders without an answer, too.",
+    )
     .action(async (options: ListOptions) => (await run()).catchUp(options, io));
 }
 

@@ -105,7 +105,7 @@ function stateOf(order: OrderView, decimals: number): string {
     case "waiting":
       return order.stopPrice === null ? `waiting: ${part}` : "waiting for a trade at the stop price";
     case "unsent":
-      return "written down, not acknowledged yet: hedgerow catch-up sends it again";
+      return "written down, not answered yet: hedgerow catch-up asks what became of it";
     case "cancelled":
     case "expired":
     case "refused":

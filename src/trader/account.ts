@@ -131,7 +131,8 @@ export class NothingCarried extends HedgerowError {
 /**
  * A trader's account. It follows the chain (sync) and proves changes; sending them is the caller's part. What it owns
  * is a pure function of its keys and the chain. A transition that never lands, or is skipped, uses an index up, and
- * whoever saw it knows the nullifier of the note that it did not spend (spec PRI-2). Several may be under way at once; they spend the same note, so the chain takes one of them.
+ * whoever saw it knows the nullifier of the note that it did not spend (spec PRI-2). Several may be under way at once;
+ * they spend the same note, so the chain takes one of them.
  */
 export class TraderAccount {
   readonly keys: AccountKeys;

@@ -2,7 +2,10 @@ import type { OrderEntry, OrderReport } from "../api/service.ts";
 import type { Hex } from "../protocol/keys.ts";
 import type { OrderRequest } from "./commands.ts";
 
-/** An order that this wallet signed: its newest revision, what it was asked for, and the last that was heard of it. */
+/**
+ * An order on a ticket of this wallet: its newest revision, what it was asked for, and the last that was heard of it.
+ * One that another device signed stands with an empty signature, by the exchange's word alone (spec DSK-12).
+ */
 export type StoredOrder = {
   readonly entry: OrderEntry;
   readonly request: OrderRequest;

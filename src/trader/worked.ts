@@ -184,7 +184,7 @@ class Work {
       total: quantity,
     });
     await randomDelay(look, signal && { signal });
-    // Written down and not acknowledged: the very same is sent again.
+    // Written down and not answered: it is asked about, and given up where it never arrived (spec DSK-11).
     if (part.status === "unsent") await this.#desk.run("catchUp", {}, this.#run);
     this.#learn(await this.#desk.run("orders", { all: true, ticket: part.ticketId }, this.#run));
     const { status, reason } = this.#parts.get(part.ref) ?? part;
