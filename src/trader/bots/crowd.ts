@@ -63,7 +63,7 @@ export type Crowd = {
 };
 
 /** Wallets of a chain where money has a value are opened with a password of their owner's. */
-export class BotPasswordMissing extends HedgerowError {
+export class WalletPasswordMissing extends HedgerowError {
   constructor(network: string) {
     super(
       "WalletPasswordMissing",
@@ -92,7 +92,7 @@ const DAY_ENDS: ReadonlySet<string> = new Set(["WrongPhase", "DayEnding"]);
 
 /**
  * Opens wallets, funds accounts and lets the bots trade, in this process, over one reading of the chain and one prover
- * (spec BOT-16). Throws BotPasswordMissing, UnknownMarket, BadAmount, and what wallets, chain and exchange throw.
+ * (spec BOT-16). Throws WalletPasswordMissing, UnknownMarket, BadAmount, and what wallets, chain and exchange throw.
  */
 export async function startCrowd(parts: CrowdParts): Promise<Crowd> {
   const { network, config, onProgress } = parts;
@@ -188,7 +188,7 @@ function connectionsOf({ exchange }: Network, proxy: Proxy | undefined, verify: 
 async function walletOf({ network, config, home, password }: CrowdParts, name: string): Promise<Wallet> {
   const isLocal = network.chainId === LOCAL_CHAIN_ID;
   const secret = password ?? (isLocal ? LOCAL_PASSWORD : undefined);
-  if (secret === undefined) throw new BotPasswordMissing(network.name);
+  if (secret === undefined) throw new WalletPasswordMissing(network.name);
   const directory = join(home, config.wallets, name);
   mkdirSync(join(home, config.wallets), { recursive: true, mode: 0o700 });
   if (existsSync(join(directory, "keystore.json"))) return openWallet(directory, secret);
