@@ -176,7 +176,7 @@ function summaryOf({ epoch, phase, seat, openTickets, liveOrders, margin, duties
 }
 
 /** What `hedgerow agent status` prints. */
-export function statusText(status: AgentStatus, decimals: number): string {
+function statusText(status: AgentStatus, decimals: number): string {
   const lines = [
     `Agent        process ${status.pid}, since ${new Date(status.startedAt * 1_000).toLocaleString()}`,
     `Network      ${status.network}: node ${answers(status.nodeReachable)}, exchange ${answers(status.exchangeReachable)}`,

@@ -142,7 +142,7 @@ export function pictureOf(reports: readonly BotReport[], seconds: number, decima
 }
 
 /** What a crowd has done, for people. */
-export function summaryText(summary: CrowdSummary, decimals: number): string {
+function summaryText(summary: CrowdSummary, decimals: number): string {
   const rows = summary.bots.map(({ name, strategy, commands, contracts, position, profit, fees }) => [
     name.slice(0, 16),
     strategy,

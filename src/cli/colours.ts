@@ -9,7 +9,7 @@ import { type Command, Option } from "commander";
 export type Style = "bid" | "ask" | "up" | "down" | "warning" | "quiet" | "heading" | "mine";
 
 /** `--colour`. */
-export const COLOUR_MODES = ["auto", "always", "never"] as const;
+const COLOUR_MODES = ["auto", "always", "never"] as const;
 export type ColourMode = (typeof COLOUR_MODES)[number];
 
 /** Adds `--colour`. */

@@ -61,7 +61,7 @@ export async function askHidden(message: string, remedy: string): Promise<string
 }
 
 /** Throws NoTerminal where nobody can read or answer. */
-export function assertTerminal(what: string, remedy: string): void {
+function assertTerminal(what: string, remedy: string): void {
   if (!process.stdin.isTTY || !process.stderr.isTTY) throw new NoTerminal(what, remedy);
 }
 

@@ -92,7 +92,7 @@ function header(model: WatchModel, market: MarketReport | undefined, width: numb
 }
 
 /** Last price and how far it is from the settlement price. */
-export function lastCells(market: MarketReport, format: AmountFormat, { glyphs }: Look): Line {
+function lastCells(market: MarketReport, format: AmountFormat, { glyphs }: Look): Line {
   const { lastPrice, centre } = market;
   if (lastPrice === undefined) return [cell("no trade yet", "quiet")];
   const change = lastPrice - centre;

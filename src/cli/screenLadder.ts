@@ -75,7 +75,7 @@ export function ladderHeight({ bids, asks }: BookSides, depth: number): number {
 }
 
 /** How far the best prices are apart. */
-export function spreadText(
+function spreadText(
   { bids, asks }: BookSides,
   { format, tick, session }: Pick<LadderOptions, "format" | "tick" | "session">,
 ): string {

@@ -125,12 +125,7 @@ async function watchAsLines(start: Start, options: WatchOptions): Promise<number
 }
 
 /** What an event says to a reader of lines: trades, new best prices, news, and whether the exchange is there. */
-export function textLines(
-  model: WatchModel,
-  event: WatchEvent,
-  before: WatchModel,
-  decimals: number,
-): readonly string[] {
+function textLines(model: WatchModel, event: WatchEvent, before: WatchModel, decimals: number): readonly string[] {
   const market = marketOf(model);
   switch (event.kind) {
     case "lost":

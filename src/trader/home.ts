@@ -41,7 +41,7 @@ export const networkSchema = z.strictObject({
 export type Network = z.infer<typeof networkSchema>;
 
 /** What is meant where a command names none. */
-export const settingsSchema = z.strictObject({ network: nameSchema.optional(), wallet: nameSchema.optional() });
+const settingsSchema = z.strictObject({ network: nameSchema.optional(), wallet: nameSchema.optional() });
 
 export type Settings = z.infer<typeof settingsSchema>;
 

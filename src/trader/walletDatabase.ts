@@ -52,7 +52,7 @@ export type Statement = {
 };
 
 /** `PRAGMA user_version` of what this program writes. */
-export const DATABASE_VERSION = 1;
+const DATABASE_VERSION = 1;
 
 const TABLES = `
   CREATE TABLE IF NOT EXISTS used (account TEXT, kind TEXT, highest TEXT, PRIMARY KEY (account, kind));

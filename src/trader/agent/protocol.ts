@@ -27,7 +27,7 @@ export const requestMessage = z.union([
 ]);
 
 /** An error as data: numbers beyond JSON's are decimal strings. */
-export const errorView = z.strictObject({
+const errorView = z.strictObject({
   code: z.string().max(100),
   message: z.string().max(20_000),
   details: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])),

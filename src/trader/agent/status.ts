@@ -4,7 +4,7 @@ import { amount } from "../views.ts";
 const time = z.int().min(0);
 
 /** What the agent is about to do, in the order of their times. */
-export const dutyView = z.strictObject({
+const dutyView = z.strictObject({
   kind: z.enum([
     "cancel-orders",
     "close-tickets",
@@ -22,7 +22,7 @@ export const dutyView = z.strictObject({
 export type DutyView = z.infer<typeof dutyView>;
 
 /** Equity against what a renewal asks for. Base units. */
-export const marginView = z.strictObject({
+const marginView = z.strictObject({
   /** Account and tickets: at the last prices, in the window at the settlement prices. */
   equity: amount,
   initialMargin: amount,

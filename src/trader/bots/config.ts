@@ -102,7 +102,6 @@ const configSchema = z.strictObject({
 
 export type BotConfig = z.infer<typeof botSchema>;
 export type CrowdConfig = z.infer<typeof configSchema>;
-export type StrategyName = BotConfig["strategy"];
 
 /** The file of a crowd is not what it should be. */
 export class BadBotConfig extends HedgerowError {

@@ -31,7 +31,7 @@ export function brainOf<State>(strategy: Strategy<State>, limits: RiskLimits): B
 }
 
 /** Whether orders may be in the book now. */
-export function mayQuote({ stopBeforeClose }: RiskLimits, { market, time }: Observation): boolean {
+function mayQuote({ stopBeforeClose }: RiskLimits, { market, time }: Observation): boolean {
   const { session, closingTime } = market;
   return (session === "open" || session === "closing") && time < closingTime - stopBeforeClose;
 }
