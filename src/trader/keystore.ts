@@ -1,26 +1,20 @@
-import {
-  createCipheriv,
-  createDecipheriv,
-  pbkdf2,
-  randomBytes,
-  randomUUID,
-  scrypt,
-  timingSafeEqual,
-} from "node:crypto";
-import { promisify } from "node:util";
-import { keccak_256 } from "@noble/hashes/sha3.js";
-import { entropyToMnemonic, mnemonicToEntropy } from "@scure/bip39";
-import { wordlist } from "@scure/bip39/wordlists/english.js";
-import { HDKey } from "viem/accounts";
+import { createCipheriv, createDecipheriv, hkdfSync, randomBytes, scrypt as nativeScrypt } from "node:crypto";
+import { decryptKeystoreJson, encryptKeystoreJson, HDNodeWallet, isError, Mnemonic, scrypt, Wallet } from "ethers";
 import { HedgerowError } from "../protocol/errors.ts";
-import { addressOf, type Hex } from "../protocol/keys.ts";
+import type { Hex } from "../protocol/keys.ts";
 import { reasonOf } from "./files.ts";
-import { type CryptoSection, FUNDING_PATH, KeystoreMalformed, MOST_MEMORY, parseKeystore } from "./keystoreForm.ts";
+import {
+  FUNDING_PATH,
+  type Keystore,
+  KeystoreMalformed,
+  MOST_MEMORY,
+  parseKeystore,
+  type Sealed,
+} from "./keystoreForm.ts";
 
 /*
- * Web3 secret storage, version 3: a secret behind a password, in the form that Ethereum's wallets share. The secret of
- * a wallet is the Ethereum key of its phrase; the phrase itself stands beside it in the section that ethers writes
- * (spec ACC-17). A viewing wallet holds the text of its viewing key file in the same way.
+ * Web3 secret storage, version 3, written and read by ethers: the Ethereum key of a phrase behind a password, and the
+ * phrase beside it (spec ACC-17). A wallet that only watches has a random key there, which seals its viewing key file.
  */
 
 /** The password does not open the keystore. */
@@ -37,42 +31,27 @@ export type PhraseSecret = { readonly kind: "full"; readonly phrase: string; rea
 export type ViewingSecret = { readonly kind: "viewing"; readonly text: string };
 
 /** The Ethereum key of a phrase that parseSeedPhrase has let pass. */
-export async function fundingKeyOf(phrase: string): Promise<Hex> {
-  const seed = await stretch(phrase.normalize("NFKD"), "mnemonic", 2_048, 64, "sha512");
-  const { privateKey } = HDKey.fromMasterSeed(seed).derive(FUNDING_PATH);
-  // The chance of it is 2^-127.
-  if (privateKey === null) throw new KeystoreMalformed("the phrase has no Ethereum key");
-  return `0x${Buffer.from(privateKey).toString("hex")}`;
+export function fundingKeyOf(phrase: string): Hex {
+  return hexOf(HDNodeWallet.fromPhrase(phrase, "", FUNDING_PATH).privateKey);
 }
 
 /** The keystore of a phrase, as JSON. `scryptN` is the cost of guessing its password, a power of two. */
-export async function sealPhrase({ phrase, fundingKey }: PhraseSecret, password: string, scryptN: number) {
-  const { crypto, maskKey } = await seal(Buffer.from(fundingKey.slice(2), "hex"), password, scryptN);
-  const address = addressOf(fundingKey).slice(2);
-  const counter = randomBytes(16);
-  const entropy = mnemonicToEntropy(phrase, wordlist);
-  const id = randomUUID();
-  return JSON.stringify({
-    address,
-    id,
-    version: 3,
-    crypto,
-    "x-ethers": {
-      client: "hedgerow",
-      gethFilename: `UTC--${new Date().toISOString().replaceAll(":", "-").replace(/Z$/, ".0Z")}--${address}`,
-      path: FUNDING_PATH,
-      locale: "en",
-      mnemonicCounter: counter.toString("hex"),
-      mnemonicCiphertext: cipher("aes-256-ctr", maskKey, counter, entropy).toString("hex"),
-      version: "0.1",
-    },
-  });
+export function sealPhrase({ phrase, fundingKey }: PhraseSecret, password: string, scryptN: number): Promise<string> {
+  const { entropy } = Mnemonic.fromPhrase(phrase);
+  return encrypted(fundingKey, password, scryptN, { entropy, path: FUNDING_PATH, locale: "en" });
 }
 
 /** The keystore of a watch-only wallet, as JSON. */
 export async function sealViewing({ text }: ViewingSecret, password: string, scryptN: number): Promise<string> {
-  const { crypto } = await seal(Buffer.from(text, "utf8"), password, scryptN);
-  return JSON.stringify({ id: randomUUID(), version: 3, crypto, "x-hedgerow": { kind: "viewing" } });
+  const storageKey = hexOf(Wallet.createRandom().privateKey);
+  const keystore: unknown = JSON.parse(await encrypted(storageKey, password, scryptN));
+  if (typeof keystore !== "object") throw new KeystoreMalformed("it is no object");
+  // The address is of no use: nobody is to take it for one that pays.
+  return JSON.stringify({
+    ...keystore,
+    address: undefined,
+    "x-hedgerow": { kind: "viewing", ...sealed(storageKey, text) },
+  });
 }
 
 /** The secret of the keystore of the wallet in `directory`. Throws WrongPassword, KeystoreMalformed. */
@@ -81,79 +60,85 @@ export async function openKeystore(
   password: string,
   directory: string,
 ): Promise<PhraseSecret | ViewingSecret> {
+  // Before anything is derived: a file may ask for more memory than there is.
   const keystore = parseKeystore(json);
-  const { secret, maskKey } = await unseal(keystore.crypto, password, directory);
-  if (keystore["x-hedgerow"]?.kind === "viewing") return { kind: "viewing", text: secret.toString("utf8") };
-  const extra = keystore["x-ethers"];
-  if (extra === undefined) throw new KeystoreMalformed("it holds no phrase");
-  const counter = Buffer.from(extra.mnemonicCounter, "hex");
-  const entropy = decipher("aes-256-ctr", maskKey, counter, Buffer.from(extra.mnemonicCiphertext, "hex"));
-  const phrase = phraseOf(entropy);
-  const fundingKey = await fundingKeyOf(phrase);
+  const { "x-hedgerow": viewing } = keystore;
+  const { privateKey, mnemonic } = await decrypted(keystore, password, directory);
+  if (viewing !== undefined) return { kind: "viewing", text: unsealed(privateKey, viewing) };
+  if (mnemonic === undefined) throw new KeystoreMalformed("it holds no phrase");
+  const phrase = phraseOf(mnemonic.entropy);
+  const fundingKey = fundingKeyOf(phrase);
   // The checksum of the format covers the key alone: a phrase that was changed gives another one.
-  if (fundingKey !== `0x${secret.toString("hex")}`) throw new KeystoreMalformed("its phrase and its key disagree");
-  if (keystore.address !== undefined && addressOf(fundingKey) !== `0x${keystore.address}`) {
-    throw new KeystoreMalformed("its address is that of another key");
-  }
+  if (fundingKey !== privateKey) throw new KeystoreMalformed("its phrase and its key disagree");
   return { kind: "full", phrase, fundingKey };
 }
 
-const stretch = promisify(pbkdf2);
+// Node's own is many times as fast as the one that ethers brings, and runs in a thread of its own.
+scrypt.register(
+  (password, salt, N, r, p, length) =>
+    new Promise((resolve, reject) => {
+      nativeScrypt(password, salt, length, { N, r, p, maxmem: 2 * MOST_MEMORY }, (error, key) =>
+        error === null ? resolve(hexOf(`0x${key.toString("hex")}`)) : reject(new KeystoreMalformed(error.message)),
+      );
+    }),
+);
 
-/** 64 bytes: 16 for the cipher, 16 for the checksum, 32 for what ethers adds. */
-function derive(password: string, salt: Buffer, { n, r, p }: { n: number; r: number; p: number }): Promise<Buffer> {
-  return new Promise((resolve, reject) => {
-    const options = { N: n, r, p, maxmem: 2 * MOST_MEMORY };
-    scrypt(Buffer.from(password.normalize("NFKC"), "utf8"), salt, 64, options, (error, key) =>
-      error === null ? resolve(key) : reject(new KeystoreMalformed(error.message)),
-    );
-  });
+function encrypted(
+  privateKey: Hex,
+  password: string,
+  scryptN: number,
+  mnemonic?: { readonly entropy: string; readonly path: string; readonly locale: string },
+): Promise<string> {
+  const account = { address: new Wallet(privateKey).address, privateKey, ...(mnemonic !== undefined && { mnemonic }) };
+  return encryptKeystoreJson(account, password, { scrypt: { N: scryptN, r: 8, p: 1 } });
 }
 
-async function seal(secret: Buffer, password: string, scryptN: number) {
-  const [salt, iv] = [randomBytes(32), randomBytes(16)];
-  const cost = { n: scryptN, r: 8, p: 1 };
-  const key = await derive(password, salt, cost);
-  const ciphertext = cipher("aes-128-ctr", key.subarray(0, 16), iv, secret);
-  const crypto: CryptoSection = {
-    cipher: "aes-128-ctr",
-    cipherparams: { iv: iv.toString("hex") },
-    ciphertext: ciphertext.toString("hex"),
-    kdf: "scrypt",
-    kdfparams: { salt: salt.toString("hex"), ...cost, dklen: 32 },
-    mac: macOf(key, ciphertext).toString("hex"),
-  };
-  return { crypto, maskKey: key.subarray(32, 64) };
-}
-
-async function unseal({ kdfparams, cipherparams, ...section }: CryptoSection, password: string, directory: string) {
-  const key = await derive(password, Buffer.from(kdfparams.salt, "hex"), kdfparams);
-  const ciphertext = Buffer.from(section.ciphertext, "hex");
-  if (!timingSafeEqual(macOf(key, ciphertext), Buffer.from(section.mac, "hex"))) throw new WrongPassword(directory);
-  const iv = Buffer.from(cipherparams.iv, "hex");
-  return { secret: decipher("aes-128-ctr", key.subarray(0, 16), iv, ciphertext), maskKey: key.subarray(32, 64) };
-}
-
-function macOf(key: Buffer, ciphertext: Buffer): Buffer {
-  return Buffer.from(keccak_256(Buffer.concat([key.subarray(16, 32), ciphertext])));
-}
-
-type Cipher = "aes-128-ctr" | "aes-256-ctr";
-
-function cipher(name: Cipher, key: Buffer, counter: Buffer, text: Uint8Array): Buffer {
-  const running = createCipheriv(name, key, counter);
-  return Buffer.concat([running.update(text), running.final()]);
-}
-
-function decipher(name: Cipher, key: Buffer, counter: Buffer, text: Uint8Array): Buffer {
-  const running = createDecipheriv(name, key, counter);
-  return Buffer.concat([running.update(text), running.final()]);
-}
-
-function phraseOf(entropy: Buffer): string {
+/** What was looked at is what is opened: never a second section of another spelling. */
+async function decrypted(keystore: Keystore, password: string, directory: string) {
   try {
-    return entropyToMnemonic(entropy, wordlist);
+    const { privateKey, mnemonic } = await decryptKeystoreJson(JSON.stringify(keystore), password);
+    return { privateKey: hexOf(privateKey), mnemonic };
+  } catch (error) {
+    if (error instanceof HedgerowError) throw error;
+    if (isError(error, "INVALID_ARGUMENT") && error.argument === "password") throw new WrongPassword(directory);
+    throw new KeystoreMalformed(
+      isError(error, "INVALID_ARGUMENT") ? `its ${error.argument} is wrong` : "it is damaged",
+    );
+  }
+}
+
+/** A text under a key of 32 bytes: AES-256-GCM, with a key of its own by HKDF-SHA256. */
+function sealed(storageKey: Hex, text: string): Sealed {
+  const iv = randomBytes(12);
+  const running = createCipheriv("aes-256-gcm", sealingKey(storageKey), iv);
+  const ciphertext = Buffer.concat([running.update(text, "utf8"), running.final()]);
+  return { iv: iv.toString("hex"), ciphertext: ciphertext.toString("hex"), tag: running.getAuthTag().toString("hex") };
+}
+
+function unsealed(storageKey: Hex, { iv, ciphertext, tag }: Sealed): string {
+  try {
+    const running = createDecipheriv("aes-256-gcm", sealingKey(storageKey), Buffer.from(iv, "hex"));
+    running.setAuthTag(Buffer.from(tag, "hex"));
+    return Buffer.concat([running.update(Buffer.from(ciphertext, "hex")), running.final()]).toString("utf8");
+  } catch {
+    throw new KeystoreMalformed("its viewing key was changed");
+  }
+}
+
+function sealingKey(storageKey: Hex): Buffer {
+  const secret = Buffer.from(storageKey.slice(2), "hex");
+  return Buffer.from(hkdfSync("sha256", secret, Buffer.alloc(0), "hedgerow/viewing-key-file", 32));
+}
+
+function phraseOf(entropy: string): string {
+  try {
+    return Mnemonic.fromEntropy(entropy).phrase;
   } catch (error) {
     throw new KeystoreMalformed(`its phrase has no allowed length: ${reasonOf(error)}`);
   }
+}
+
+function hexOf(text: string): Hex {
+  if (!/^0x[0-9a-f]*$/.test(text)) throw new KeystoreMalformed("a part of it is no hex");
+  return `0x${text.slice(2)}`;
 }

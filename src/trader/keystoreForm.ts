@@ -69,15 +69,20 @@ const keystoreSchema = z.object({
       mnemonicCiphertext: hexText,
       path: z.literal(FUNDING_PATH),
       locale: z.literal("en"),
+      version: z.literal("0.1"),
     })
     .optional(),
-  "x-hedgerow": z.object({ kind: z.literal("viewing") }).optional(),
+  "x-hedgerow": z.object({ kind: z.literal("viewing"), iv: bytes(12), ciphertext: hexText, tag: bytes(16) }).optional(),
 });
 
-export type CryptoSection = z.infer<typeof cryptoSchema>;
+/** A keystore with every part in its form. */
+export type Keystore = z.infer<typeof keystoreSchema>;
+
+/** A text under a key, in hex: AES-256-GCM. */
+export type Sealed = { readonly iv: string; readonly ciphertext: string; readonly tag: string };
 
 /** The keystore in a text. Throws KeystoreMalformed. */
-export function parseKeystore(json: string): z.infer<typeof keystoreSchema> {
+export function parseKeystore(json: string): Keystore {
   let value: unknown;
   try {
     // Ethers writes "Crypto", the others "crypto".

@@ -87,7 +87,7 @@ export async function createWallet(
   { scryptN = DEFAULT_SCRYPT_N }: WalletOptions = {},
 ): Promise<Wallet> {
   const parsed = parseSeedPhrase(phrase);
-  const secret: PhraseSecret = { kind: "full", phrase: parsed, fundingKey: await fundingKeyOf(parsed) };
+  const secret: PhraseSecret = { kind: "full", phrase: parsed, fundingKey: fundingKeyOf(parsed) };
   const database = await createIn(directory, () => sealPhrase(secret, password, scryptN));
   return walletOf(directory, secret, database);
 }

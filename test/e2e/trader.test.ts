@@ -595,7 +595,7 @@ test("no secret stands in what was said, in a command line, an environment or a 
     const phrase = parseSeedPhrase(readFileSync(phraseFile(trader), "utf8"));
     const { spendingKey, viewingKey } = accountKeys(phrase, accountNumberOf(domain, 0n));
     secrets[`phrase of ${trader}`] = phrasePattern(phrase);
-    const keys = { spendingKey, viewingKey, fundingKey: BigInt(await fundingKeyOf(phrase)) };
+    const keys = { spendingKey, viewingKey, fundingKey: BigInt(fundingKeyOf(phrase)) };
     for (const [name, key] of Object.entries(keys)) secrets[`${name} of ${trader}`] = keyPattern(key);
     for (let i = 0; i < 12; i++) {
       secrets[`credit key ${i} of ${trader}`] = keyPattern(BigInt(creditPrivateKey(spendingKey, i)));

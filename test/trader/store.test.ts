@@ -249,13 +249,19 @@ test("a keystore that asks for endless memory or time is refused at once [ACC-17
     [1e300, 8, 1],
     [1024.5, 8, 1],
   ] as const) {
-    const changed = text.replace(/"n":1024,"r":8,"p":1/, `"n":${n},"r":${r},"p":${p}`);
+    const changed = text.replace(/"n":1024,"dklen":32,"p":1,"r":8/, `"n":${n},"dklen":32,"p":${p},"r":${r}`);
     assert.notEqual(changed, text);
     assert.equal(await open(changed), "refused");
   }
   assert.equal(await open(text.replace('"scrypt"', '"pbkdf2"')), "refused");
   assert.equal(await open(text.replace('"salt":"', `"salt":"${"ab".repeat(20_000)}`)), "refused");
   assert.equal(await open(`${"[".repeat(100_000)}${"]".repeat(100_000)}`), "refused");
+  // A second section of another spelling, which asks for more, is not the one that is opened.
+  const greedy = text
+    .replace(/^.*"Crypto":/, '"crypto":')
+    .replace(/"n":1024/, `"n":${2 ** 25}`)
+    .replace(/,"x-ethers".*$/, ",");
+  await open(text.replace('"Crypto":', `${greedy}"Crypto":`));
   assert(performance.now() - started < 5_000);
 });
 
