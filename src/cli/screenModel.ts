@@ -1,6 +1,6 @@
 import type { BookUpdate } from "../api/codecMarkets.ts";
 import type { Announcement, BookSnapshot, EpochReport, MarketReport, PublicTrade } from "../api/service.ts";
-import type { BalanceView, OrderView } from "../trader/views.ts";
+import { type BalanceView, isLive, type OrderView } from "../trader/views.ts";
 
 /*
  * What the live view knows, and how each event changes it. Pure: the driver brings the events, and `render` in
@@ -255,8 +255,6 @@ function merged(known: readonly PublicTrade[], more: readonly PublicTrade[]): re
   return [...byPlace.values()].sort(newestFirst).slice(0, REMEMBERED);
 }
 
-const ALIVE: readonly OrderView["status"][] = ["unsent", "waiting", "open"];
-
 function withOrders(own: Own, orders: readonly OrderView[], at: number): Own {
   const filled = new Map(own.filled);
   const fills: OwnFill[] = [];
@@ -271,7 +269,7 @@ function withOrders(own: Own, orders: readonly OrderView[], at: number): Own {
   return {
     ...own,
     problem: undefined,
-    orders: orders.filter(({ status }) => ALIVE.includes(status)),
+    orders: orders.filter(isLive),
     filled,
     fills: [...fills.sort((a, b) => b.time - a.time), ...own.fills].slice(0, REMEMBERED),
   };

@@ -9,7 +9,7 @@ import type {
   TicketChoice,
   TraderService,
 } from "../trader/commands.ts";
-import type { OrderView, PlacedView } from "../trader/views.ts";
+import { isLive, type OrderView, type PlacedView } from "../trader/views.ts";
 import type { WorkedReport } from "../trader/worked.ts";
 import { WrongUsage } from "./failure.ts";
 import { type Io, type JsonOptions, type WalletOptions, withService } from "./session.ts";
@@ -195,7 +195,7 @@ function answerAll(list: readonly PlacedView[], options: Common, io: Io, decimal
   const cancelled = list.flatMap(({ order }) => (order === null ? [] : [order]));
   const text = ordersText(cancelled, decimals, "no order lives");
   const failed = list.flatMap(({ order, refusal }) =>
-    refusal !== null && (order === null || ["unsent", "waiting", "open"].includes(order.status)) ? [refusal] : [],
+    refusal !== null && (order === null || isLive(order)) ? [refusal] : [],
   );
   const [first] = failed;
   if (first === undefined) {

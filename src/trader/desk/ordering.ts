@@ -14,7 +14,7 @@ import { randomDelay } from "../delay.ts";
 import type { OrderStore, StoredOrder } from "../orderStore.ts";
 import { BadRecord } from "../storedForms.ts";
 import type { ReceiptStore } from "../receiptStore.ts";
-import type { OrderView, PlacedView } from "../views.ts";
+import { isLive, type OrderView, type PlacedView } from "../views.ts";
 import { reportFault } from "./believing.ts";
 import { cashForAll, carriedFor, dealt, roundedUp } from "./funding.ts";
 import type { NoteTurns, SpendOptions } from "./noteTurns.ts";
@@ -82,9 +82,6 @@ const MOST_ORDERS = 2_000;
 
 /** What the exchange says of an order or a ticket that it does not have. */
 const UNKNOWN: ReadonlySet<string> = new Set(["OrderUnknown", "UnknownOrder", "UnknownTicket"]);
-
-/** States of an order from which it may still fill. */
-const LIVE: ReadonlySet<OrderView["status"]> = new Set(["unsent", "waiting", "open"]);
 
 /** Milliseconds between questions about tickets that should not be seen to belong together. */
 const APART = { fromMs: 500, toMs: 3_000 };
@@ -169,7 +166,7 @@ export class Ordering {
     else await this.#refreshTickets([only], options);
     const stored = this.#orders.list(only === undefined ? undefined : { ticketId: only.ticketId });
     const views = stored.map((order) => this.#viewOf(order));
-    return all ? views : views.filter(({ status }) => LIVE.has(status));
+    return all ? views : views.filter(isLive);
   }
 
   /**
@@ -186,7 +183,7 @@ export class Ordering {
 
   /** Whether an order rests or waits on a ticket, by the exchange's newest word. */
   hasLiveOrders(ticketId: Hex): boolean {
-    return this.#orders.list({ ticketId }).some((stored) => LIVE.has(this.#viewOf(stored).status));
+    return this.#orders.list({ ticketId }).some((stored) => isLive(this.#viewOf(stored)));
   }
 
   /** Takes an order out of the book. Throws NameNotFound, ExchangeRefused, ExchangeUnreachable. */
