@@ -195,6 +195,9 @@ test("margin: worth at the last price, against what a renewal would ask; in the 
   const renewal = marginOf({ ...input, phase: "window", markets: [settled], nextMarkets: [next], relayFee: DOLLAR });
   assert.deepEqual([renewal.level, renewal.short], ["call", (1_000n * DOLLAR + DOLLAR).toString()]);
   assert.equal(marginOf({ ...input, holdings: long(0n, 0n) }).level, "good");
+  // Without positions too the renewal has its fee.
+  const feeless = marginOf({ ...input, holdings: long(0n, 0n), relayFee: DOLLAR });
+  assert.deepEqual([feeless.level, feeless.short, feeless.freePercent], ["call", DOLLAR.toString(), null]);
   const expired = marginOf({
     ...input,
     phase: "window",
@@ -241,6 +244,28 @@ test("a top-up that fails is told, and what may have been sent uses the limit up
   await until(() => told(fake).includes("top-up-failed"));
   await new Promise((resolve) => setTimeout(resolve, 1_300));
   assert.equal(namesOf(fake).filter((name) => name === "deposit").length, 1);
+});
+
+test("the log names what failed and never amounts, which the status tells [AGT-16]", async () => {
+  const logged: string[] = [];
+  const log = (...line: unknown[]): void => void logged.push(JSON.stringify(line));
+  const broken = new HedgerowError("BelowMargin", "equity is 7654321, but 8765432 is needed");
+  const fake = await startFakeAgent(
+    window(),
+    (name) => {
+      if (name === "renew") throw broken;
+      return undefined;
+    },
+    {},
+    { logger: { info: log, warn: log, error: log } },
+  );
+  fake.see(window({ now: 1_700_020_700, block: 120 }));
+  await until(() => logged.some((line) => line.includes('"renew failed"')));
+  assert.equal(fake.agent.status.trouble, broken.message);
+  fake.see(new HedgerowError("BelowMargin", "equity is 7654321"));
+  await until(() => logged.some((line) => line.includes("look at the chain failed")));
+  assert(logged.some((line) => line.includes("BelowMargin")));
+  for (const line of logged) assert.doesNotMatch(line, /7654321|8765432/);
 });
 
 test("what was topped up in an epoch is remembered over restarts [AGT-13]", () => {

@@ -155,7 +155,7 @@ export class Agent {
   /** A fault must not leave the seat without its renewal: it is told, and the next round begins. */
   async #survive(error: unknown): Promise<void> {
     this.#trouble = "a fault: see the log";
-    this.#parts.logger.error({ error: error instanceof Error ? error.stack : String(error) }, "fault in a round");
+    this.#parts.logger.error({ error: nameOf(error), stack: framesOf(error) }, "fault in a round");
     await this.#pause(this.#paceMs);
   }
 
@@ -184,7 +184,7 @@ export class Agent {
       // Whatever it is, nothing can be done before there is something to see.
       this.#answers("node", false);
       this.#trouble = error instanceof HedgerowError ? error.message : "the node's answers make no sense";
-      this.#parts.logger.warn({ error: nameOf(error) }, this.#trouble);
+      this.#parts.logger.warn({ error: nameOf(error) }, "the look at the chain failed");
       return undefined;
     }
   }
@@ -306,7 +306,8 @@ export class Agent {
       this.#failures.set(kind, count);
       this.#notBefore.set(nameOfDuty(tried), performance.now() + pause);
       this.#trouble = error instanceof HedgerowError ? error.message : `${kind} ended with a fault`;
-      this.#parts.logger.warn({ duty: kind, failures: count, error: nameOf(error), pause }, this.#trouble);
+      // The message may tell amounts, which are for the trader, not for the log.
+      this.#parts.logger.warn({ duty: kind, failures: count, error: nameOf(error), pause }, `${kind} failed`);
       return false;
     }
   }
@@ -497,6 +498,12 @@ function isLive({ status }: OrderView): boolean {
 function nameOf(error: unknown): string {
   if (error instanceof HedgerowError) return error.code;
   return error instanceof Error ? error.name : "unknown";
+}
+
+/** Where an error came from, without its message. */
+function framesOf(error: unknown): readonly string[] {
+  const lines = error instanceof Error ? (error.stack ?? "").split("\n") : [];
+  return lines.filter((line) => /^ +at /.test(line)).map((line) => line.trim());
 }
 
 function unixNow(): number {

@@ -47,18 +47,17 @@ export function marginOf(input: MarginInput): MarginView {
     freeAtLimits: (inWindow ? free : equity(holdings, atLimits(markets)) - relayFee).toString(),
     freePercent,
     short: (free < 0n ? -free : 0n).toString(),
-    level: levelOf(free, maintenance, freePercent, warnPercents),
+    level: levelOf(free, freePercent, warnPercents),
   };
 }
 
 function levelOf(
   free: bigint,
-  maintenance: bigint,
   percent: number | null,
   warnPercents: readonly number[],
 ): MarginView["level"] {
-  if (maintenance <= 0n || percent === null) return "good";
   if (free < 0n) return "call";
+  if (percent === null) return "good";
   return warnPercents.some((threshold) => percent < threshold) ? "warning" : "good";
 }
 
