@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { HedgerowError } from "../protocol/errors.ts";
 import {
   address,
   amount,
@@ -160,6 +161,21 @@ export const COMMANDS = {
 export type CommandName = keyof typeof COMMANDS;
 export type CommandParams<N extends CommandName> = z.input<(typeof COMMANDS)[N]["params"]>;
 export type CommandResult<N extends CommandName> = z.output<(typeof COMMANDS)[N]["result"]>;
+
+/** What a command was given has not the form that COMMANDS gives it. */
+export class BadParams extends HedgerowError {
+  constructor(command: CommandName, field: string, rule: string) {
+    super("BadParams", `${command}: ${field || "what it was given"} is wrong: ${rule}`, { command, field });
+  }
+}
+
+/** What a command was given, once it has the command's form. Throws BadParams. */
+export function checkedParams(name: CommandName, params: unknown): CommandParams<CommandName> {
+  const parsed = COMMANDS[name].params.safeParse(params);
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  throw new BadParams(name, issue?.path.join(".") ?? "", issue?.message ?? "it is not understood");
+}
 
 export type OrderRequest = z.infer<typeof orderRequest>;
 export type TicketChoice = z.infer<typeof ticketChoice>;

@@ -18,10 +18,10 @@ import { TraderAccount, WrongSeatStatus } from "./account.ts";
 import { accountNumberOf } from "./accountNumber.ts";
 import type { OwnTicket } from "./accountState.ts";
 import {
+  checkedParams,
   type CommandName,
   type CommandParams,
   type CommandResult,
-  COMMANDS,
   type RunOptions,
   type TraderService,
 } from "./commands.ts";
@@ -36,13 +36,6 @@ import { balanceOf, ticketsOf } from "./reports/balance.ts";
 import type { AccountReader } from "./reports/reader.ts";
 import type { Wallet } from "./store.ts";
 import type { CaughtUpView, PlacedView, TransitionView } from "./views.ts";
-
-/** What a command was given has not the form that COMMANDS gives it. */
-export class BadParams extends HedgerowError {
-  constructor(command: CommandName, field: string, rule: string) {
-    super("BadParams", `${command}: ${field || "what it was given"} is wrong: ${rule}`, { command, field });
-  }
-}
 
 /** Something of the account stands outside its note, where only the seat can bring it back from. */
 export class SeatStillNeeded extends HedgerowError {
@@ -159,12 +152,14 @@ export class TraderDesk implements TraderService {
   }
 
   /** Runs a command. Throws BadParams, and what the command throws. */
-  run<N extends CommandName>(name: N, params: CommandParams<N>, options: RunOptions = {}): Promise<CommandResult<N>> {
+  async run<N extends CommandName>(
+    name: N,
+    params: CommandParams<N>,
+    options: RunOptions = {},
+  ): Promise<CommandResult<N>> {
     const runner: Runner<N> = this.#runners[name];
-    const parsed = COMMANDS[name].params.safeParse(params);
-    if (parsed.success) return runner(params, { ...options, patience: this.#patience });
-    const [issue] = parsed.error.issues;
-    return Promise.reject(new BadParams(name, issue?.path.join(".") ?? "", issue?.message ?? "it is not understood"));
+    checkedParams(name, params);
+    return runner(params, { ...options, patience: this.#patience });
   }
 
   /** Lets go of the connections and the wallet. What is under way is written down. */

@@ -1,11 +1,16 @@
 import type { Chain } from "../chain/clearingHouse.ts";
 import { type AccountState, advance } from "./accountState.ts";
-import { type CommandName, type CommandParams, type CommandResult, COMMANDS, type TraderService } from "./commands.ts";
+import {
+  checkedParams,
+  type CommandName,
+  type CommandParams,
+  type CommandResult,
+  type TraderService,
+} from "./commands.ts";
 import type { Network } from "./home.ts";
 import { openReader } from "./reports/audit.ts";
 import { balanceOf, ticketsOf } from "./reports/balance.ts";
 import type { AccountReader } from "./reports/reader.ts";
-import { BadRecord } from "./storedForms.ts";
 import { type ViewingWallet, WalletOnlyWatches } from "./store.ts";
 
 /** What a wallet that only watches is opened with. */
@@ -15,7 +20,7 @@ type Seeing = { readonly [N in CommandName]?: (params: CommandParams<N>) => Prom
 
 /**
  * The commands of a wallet that only watches (spec ACC-20): balance, tickets, history and statement, the same as its
- * owner's but for credits. All others throw WalletOnlyWatches. Throws ViewingKeyElsewhere, ChainUnavailable,
+ * owner's but for credits. All others throw WalletOnlyWatches, and bad params BadParams. Throws ViewingKeyElsewhere, ChainUnavailable,
  * NoteNotRecognised.
  */
 export async function watchingService({ wallet, network, chain }: WatchingParts): Promise<TraderService> {
@@ -34,13 +39,11 @@ export async function watchingService({ wallet, network, chain }: WatchingParts)
     statement: async (range) => (await import("./reports/statement.ts")).statementOf(await read(), network, range),
   };
   return {
-    run: <N extends CommandName>(name: N, params: CommandParams<N>): Promise<CommandResult<N>> => {
+    run: async <N extends CommandName>(name: N, params: CommandParams<N>): Promise<CommandResult<N>> => {
       const see: Seeing[N] = seeing[name];
-      if (see === undefined) return Promise.reject(new WalletOnlyWatches(wallet.directory));
-      const parsed = COMMANDS[name].params.safeParse(params);
-      if (parsed.success) return see(params);
-      const [issue] = parsed.error.issues;
-      return Promise.reject(new BadRecord(name, issue?.path.join(".") ?? "", issue?.message ?? "not understood"));
+      if (see === undefined) throw new WalletOnlyWatches(wallet.directory);
+      checkedParams(name, params);
+      return see(params);
     },
     close: () => {
       wallet.close();

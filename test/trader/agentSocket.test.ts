@@ -229,7 +229,8 @@ test("params are checked by the command's own schema before anything runs [AGT-3
   ];
   for (const request of bad) socket.write(`${JSON.stringify(request)}\n`);
   await until(() => lines().length === bad.length);
-  for (const line of lines()) assert.equal((line as { error: { code: string } }).error.code, "BadRequest");
+  const codes = lines().map((line) => (line as { error: { code: string } }).error.code);
+  assert.deepEqual(codes.toSorted(), [...Array(3).fill("BadParams"), ...Array(3).fill("BadRequest")]);
   assert.deepEqual(seen, []);
 });
 

@@ -2,7 +2,7 @@ import { chmodSync, lstatSync, unlinkSync } from "node:fs";
 import { createConnection, createServer, type Server, type Socket } from "node:net";
 import { dirname } from "node:path";
 import { HedgerowError } from "../../protocol/errors.ts";
-import { COMMANDS, type CommandName, type RunOptions, type TraderService } from "../commands.ts";
+import { checkedParams, COMMANDS, type CommandName, type RunOptions, type TraderService } from "../commands.ts";
 import {
   AGENT_COMMANDS,
   AgentFault,
@@ -226,9 +226,7 @@ async function perform(served: AgentServed, name: string, params: unknown, optio
     return name === "agent-status" ? served.status() : { stopping: true };
   }
   if (!isCommand(name)) throw new BadRequest(name, "there is no such command");
-  const checked = COMMANDS[name].params.safeParse(params);
-  if (!checked.success) throw new BadRequest(name, reasonOf(checked.error));
-  return served.service.run<CommandName>(name, checked.data, options);
+  return served.service.run<CommandName>(name, checkedParams(name, params), options);
 }
 
 function isCommand(name: string): name is CommandName {
