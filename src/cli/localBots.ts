@@ -7,7 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
 import type { MarketTerms } from "../chain/deploy.ts";
 import { botsOf, type CrowdConfig, parseCrowdConfig } from "../trader/bots/config.ts";
-import { contractName } from "../trader/markets.ts";
+import { comparable, contractName } from "../trader/markets.ts";
 import { WrongUsage } from "./failure.ts";
 
 /** The bots of a local network: who they are, and in which market the book has two sides because of them. */
@@ -51,10 +51,6 @@ export function planBots(named: string | undefined, markets: readonly MarketTerm
     const names = markets.map(({ contractId }) => contractName(contractId)).join(", ");
     throw new WrongUsage(`the bots of ${file} trade in "${text}"`, `name one of ${names}, or a slot number`);
   }
-}
-
-function comparable(name: string): string {
-  return name.trim().toLowerCase().replaceAll("-", " ");
 }
 
 const lineSchema = z.union([

@@ -1,7 +1,6 @@
 import { connectExchange, type ExchangeClient } from "../api/client.ts";
 import type { MarketReport } from "../api/service.ts";
-import { HedgerowError } from "../protocol/errors.ts";
-import { contractName } from "../trader/markets.ts";
+import { contractName, findCalled } from "../trader/markets.ts";
 import { WrongUsage } from "./failure.ts";
 import type { MarketOptions } from "./markets.ts";
 import { openNetwork } from "./session.ts";
@@ -14,15 +13,6 @@ export type MarketAccess = {
   /** A new connection. */
   readonly connect: () => ExchangeClient;
 };
-
-/** The exchange lists no contract of this name or number. */
-export class NoSuchMarket extends HedgerowError {
-  constructor(text: string, markets: readonly MarketReport[]) {
-    const known = markets.map(({ slot, contractId }) => `${slot} ${contractName(contractId)}`).join(", ");
-    const remedy = known === "" ? "none is listed today" : `name one of ${known}`;
-    super("UnknownMarket", `there is no market "${text}": ${remedy}`, { market: text, known });
-  }
-}
 
 /** Decimals of the collateral where no network says them. */
 const USUAL_DECIMALS = 6;
@@ -49,12 +39,8 @@ export async function marketAccess(options: MarketOptions): Promise<MarketAccess
   };
 }
 
-/** The market that a person means: its name without regard to case, "-" for a space, or its slot. Throws NoSuchMarket. */
+/** The market that a person means: its name without regard to case, "-" for a space, or its slot. Throws UnknownMarket. */
 export function marketNamed(markets: readonly MarketReport[], text: string): MarketReport {
-  const comparable = (name: string): string => name.trim().toLowerCase().replaceAll("-", " ");
-  const found =
-    markets.find(({ contractId }) => comparable(contractName(contractId)) === comparable(text)) ??
-    markets.find(({ slot }) => String(slot) === text.trim());
-  if (found === undefined) throw new NoSuchMarket(text, markets);
-  return found;
+  const called = markets.map((report) => ({ slot: report.slot, name: contractName(report.contractId), report }));
+  return findCalled(called, text).report;
 }

@@ -18,6 +18,7 @@ import { apply, type Book, createBook } from "../market/engine.ts";
 import { MatchingError } from "../market/errors.ts";
 import { bookCommand, flowCommands, flowPieces, type FlowRow, parseInitialBook } from "../market/flow.ts";
 import { HedgerowError } from "../protocol/errors.ts";
+import { reasonOf } from "../trader/files.ts";
 import { grouped, Progress } from "./terminal.ts";
 
 /** What `hedgerow match` is given. A file `-` is standard input or output; one that ends in .gz is unpacked. */
@@ -142,10 +143,6 @@ function inFile(file: string, error: unknown): unknown {
 /** Whether the system refused something: a full disk, a closed pipe. */
 function isSystemError(error: unknown): boolean {
   return error instanceof Error && "syscall" in error;
-}
-
-function reasonOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 /** Refuses files that would be read and written at once, and standard input for two. */

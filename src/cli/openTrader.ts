@@ -10,6 +10,7 @@ import { keystoreFile, WalletNotFound } from "../trader/walletFiles.ts";
 import { WrongUsage } from "./failure.ts";
 import { askPassword } from "./prompt.ts";
 import type { NetworkOptions, WalletOptions } from "./session.ts";
+import { parsePlace } from "./values.ts";
 
 /** No network, or no wallet, is chosen and none is named. */
 export class NothingChosen extends HedgerowError {
@@ -42,7 +43,7 @@ export async function openTrader(options: WalletOptions): Promise<TraderService>
   if (agent !== undefined) return agent;
   const network = chosenNetwork(options);
   const { account, delay } = options;
-  assertPlace(account);
+  parsePlace(account);
   if (!existsSync(keystoreFile(directory))) throw new WalletNotFound(directory);
   const password = await askPassword(`Password of ${directory}:`, { passwordFile: options.passwordFile });
   const { openAnyWallet } = await import("../trader/store.ts");
@@ -123,7 +124,7 @@ export async function openDesk(wallet: Wallet, network: Network, options: DeskOp
       import("../trader/delay.ts"),
     ]);
     const { account, delay } = options;
-    assertPlace(account);
+    const place = parsePlace(account);
     const range = delay === undefined ? undefined : parseDelay(delay);
     const proxy = await proxyOf(network);
     closing.unshift(() => proxy?.close());
@@ -143,7 +144,7 @@ export async function openDesk(wallet: Wallet, network: Network, options: DeskOp
       prover,
       connections: ways,
       ...(proxy !== undefined && { node: proxy.node() }),
-      ...(account !== undefined && { place: BigInt(account) }),
+      ...(place !== undefined && { place }),
       ...(range !== undefined && {
         beforeSending: async ({ signal, onProgress }) => {
           await randomDelay(range, { ...(signal && { signal }), ...(onProgress && { onProgress }) });
@@ -182,9 +183,4 @@ async function openWatching(wallet: ViewingWallet, network: Network, account?: s
 
 async function proxyOf({ proxy }: Network): Promise<Proxy | undefined> {
   return proxy === undefined ? undefined : (await import("../trader/proxy.ts")).proxyAt(proxy);
-}
-
-function assertPlace(text: string | undefined): void {
-  if (text === undefined || /^\d{1,5}$/.test(text)) return;
-  throw new WrongUsage("--account is no place in the wallet", "give 0, 1, 2 ...");
 }

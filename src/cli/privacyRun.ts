@@ -1,5 +1,6 @@
 import type { InferenceView, PrivacyView } from "../trader/views.ts";
 import { type Io, type JsonOptions, type WalletOptions, withService } from "./session.ts";
+import { wrapped } from "./wrapped.ts";
 
 /** Prints the report on a wallet's privacy. Throws what withService throws. */
 export async function privacy(options: WalletOptions & JsonOptions, io: Io): Promise<void> {
@@ -30,20 +31,8 @@ export function privacyText({ activeSeats, ticketsToday, ownTicketsToday, infere
 }
 
 function inferenceText({ topic, level, finding, advice }: InferenceView): string {
-  const text = [...wrapped(`${TOPICS[topic]}. ${finding}`), ...(advice === null ? [] : wrapped(`-> ${advice}`))];
+  const lines = [`${TOPICS[topic]}. ${finding}`, ...(advice === null ? [] : [`-> ${advice}`])];
+  // Beside the level.
+  const text = lines.flatMap((line) => wrapped(line, WIDTH - INDENT.length));
   return text.map((line, i) => (i === 0 ? `  ${level.padEnd(INDENT.length - 2)}` : INDENT) + line).join("\n");
-}
-
-/** Lines that fit beside the level; a word that is longer stands alone. */
-function wrapped(text: string): readonly string[] {
-  const lines: string[] = [];
-  let line = "";
-  for (const word of text.split(" ")) {
-    const longer = line === "" ? word : `${line} ${word}`;
-    if (longer.length > WIDTH - INDENT.length && line !== "") {
-      lines.push(line);
-      line = word;
-    } else line = longer;
-  }
-  return [...lines, line];
 }

@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import type { AuditOptions, PeriodOptions, ReportOptions, StatementOptions } from "./reportsRun.ts";
-import { type Io, TERMINAL, withJson, withNetwork, withWallet } from "./session.ts";
+import { examples, type Io, TERMINAL, withJson, withNetwork, withWallet } from "./session.ts";
 
 /*
  * What an account has and what happened to it. Each action imports what it does when it runs.
@@ -59,8 +59,4 @@ function withFiles(command: Command): Command {
   return command
     .option("--csv <file>", "write it as CSV, for spreadsheets; takes the place of one that is there")
     .option("--html <file>", "write it as a page to print; takes the place of one that is there");
-}
-
-function examples(...lines: readonly string[]): string {
-  return `\nExamples:\n${lines.map((line) => `  hedgerow ${line}`).join("\n")}`;
 }

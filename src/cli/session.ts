@@ -116,6 +116,11 @@ export function groupOf(program: Command, name: string, description: string): Co
   return program.commands.find((command) => command.name() === name) ?? program.command(name).description(description);
 }
 
+/** The end of a command's help: what people type. */
+export function examples(...lines: readonly string[]): string {
+  return `\nExamples:\n${lines.map((line) => `  hedgerow ${line}`).join("\n")}`;
+}
+
 function option(command: Command, flags: string, description: string): Command {
   const long = flags.split(" ")[0];
   return command.options.some((each) => each.long === long) ? command : command.option(flags, description);

@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { groupOf, type Io, TERMINAL, withJson, withWallet } from "./session.ts";
+import { examples, groupOf, type Io, TERMINAL, withJson, withWallet } from "./session.ts";
 import type { ListOptions, MoneyOptions, OrderOptions, ReplaceOptions, WaitOptions } from "./tradeRun.ts";
 
 /*
@@ -204,8 +204,4 @@ function sending(command: Command): Command {
   return forWallet(command)
     .option("--no-wait", "do not wait until the chain shows it")
     .option("--direct", "in the settlement window: past the operator, with gas of your own");
-}
-
-function examples(...lines: readonly string[]): string {
-  return `\nExamples:\n${lines.map((line) => `  hedgerow ${line}`).join("\n")}`;
 }

@@ -9,6 +9,7 @@ import type {
   TicketChoice,
   TraderService,
 } from "../trader/commands.ts";
+import { comparable } from "../trader/markets.ts";
 import { isLive, type OrderView, type PlacedView } from "../trader/views.ts";
 import type { WorkedReport } from "../trader/worked.ts";
 import { WrongUsage } from "./failure.ts";
@@ -374,10 +375,6 @@ async function slotOf(text: string, service: TraderService, run: RunOptions): Pr
     `there is no market ${shown(text)}`,
     listed === "" ? "none is listed today; hedgerow markets shows them" : `name one of ${listed}`,
   );
-}
-
-function comparable(name: string): string {
-  return name.trim().toLowerCase().replaceAll("-", " ");
 }
 
 function sending({ wait, direct }: WaitOptions): { wait?: false; direct?: true } {

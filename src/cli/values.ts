@@ -27,6 +27,13 @@ export function parseContracts(name: string, text: string, most = MOST_CONTRACTS
   return value;
 }
 
+/** A place in the wallet, as `--account` has it (spec ACC-16). */
+export function parsePlace(text: string | undefined): bigint | undefined {
+  if (text === undefined) return undefined;
+  if (!/^\d{1,5}$/.test(text)) throw new WrongUsage("--account is no place in the wallet", "give 0, 1, 2 ...");
+  return BigInt(text);
+}
+
 /** The name of an order or a ticket, or the beginning of it: hex digits. */
 export function parseReference(name: string, text: string): string {
   const low = text.toLowerCase();

@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { groupOf, type Io, TERMINAL, withJson, withNetwork, withWallet } from "./session.ts";
+import { examples, groupOf, type Io, TERMINAL, withJson, withNetwork, withWallet } from "./session.ts";
 import type { Shown } from "./walletList.ts";
 import type { ExportOptions, NewOptions, PasswordChange, PhraseOptions, RecoverOptions } from "./walletRun.ts";
 
@@ -104,8 +104,4 @@ ${examples("wallet export-viewing-key audit.json", "wallet export-viewing-key au
 function inHome(command: Command): Command {
   command.option("--home <directory>", "instead of $HEDGEROW_HOME or ~/.hedgerow");
   return withJson(command);
-}
-
-function examples(...lines: readonly string[]): string {
-  return `\nExamples:\n${lines.map((line) => `  hedgerow ${line}`).join("\n")}`;
 }

@@ -12,10 +12,10 @@ import {
   writeSettings,
 } from "../trader/home.ts";
 import { outlineOfWallet, WalletExists } from "../trader/walletFiles.ts";
-import { WrongUsage } from "./failure.ts";
 import { showProgress } from "./progress.ts";
 import { askHidden, askPassword, askYes } from "./prompt.ts";
 import { type Io, type JsonOptions, type NetworkOptions, openNetwork, type WalletOptions } from "./session.ts";
+import { parsePlace } from "./values.ts";
 import { entryOf, nameOf, type Shown } from "./walletList.ts";
 
 /*
@@ -124,7 +124,7 @@ export async function exportKey(file: string, options: ExportOptions, io: Io): P
   const home = homeDirectory(options.home);
   const name = nameOf(home, options.wallet);
   const network = await openNetwork(options);
-  const given = placeOf(options.account);
+  const given = parsePlace(options.account);
   const password = await askPassword(`Password of ${name}:`, { passwordFile: options.passwordFile });
   const { accountNumberOf } = await import("../trader/accountNumber.ts");
   const { exportViewingKey } = await import("../trader/viewingKey.ts");
@@ -168,12 +168,6 @@ function newPlace(name: string, options: Shown): { readonly home: string; readon
   if (existsSync(join(directory, "keystore.json"))) throw new WalletExists(directory);
   ensureWalletsDirectory(home);
   return { home, directory };
-}
-
-function placeOf(text: string | undefined): bigint | undefined {
-  if (text === undefined) return undefined;
-  if (!/^\d{1,5}$/.test(text)) throw new WrongUsage("--account is no place in the wallet", "give 0, 1, 2 ...");
-  return BigInt(text);
 }
 
 async function askNewPassword(passwordFile: string | undefined): Promise<string> {

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { ExchangeClient } from "../api/client.ts";
 import type { TraderService } from "../trader/commands.ts";
+import { reasonOf } from "../trader/files.ts";
 import type { WatchEvent } from "./screenModel.ts";
 
 /** Where events go. */
@@ -144,10 +145,6 @@ export async function feedWallet(service: TraderService, dispatch: Dispatch, sig
     }
     await pause(OWN_EVERY_MS, signal);
   }
-}
-
-function reasonOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 /** A call, because the compiler takes a signal that was not aborted for one that never is. */

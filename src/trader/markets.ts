@@ -10,9 +10,12 @@ import type { Hex } from "../protocol/keys.ts";
 /** A market of an epoch with its place. */
 export type NamedMarket = { readonly slot: number; readonly name: string; readonly market: EpochMarket };
 
+/** What a person tells a market by. */
+type Called = { readonly slot: number; readonly name: string };
+
 /** No market of the day has this name or number. */
 export class UnknownMarket extends HedgerowError {
-  constructor(text: string, known: readonly NamedMarket[]) {
+  constructor(text: string, known: readonly Called[]) {
     const list = known.map(({ slot, name }) => `${slot} ${name}`).join(", ");
     super(
       "UnknownMarket",
@@ -53,7 +56,11 @@ export function namedMarkets(markets: EpochMarkets): readonly NamedMarket[] {
  * A name goes before a number. Throws UnknownMarket, which lists what there is.
  */
 export function findMarket(markets: EpochMarkets, text: string): NamedMarket {
-  const known = namedMarkets(markets);
+  return findCalled(namedMarkets(markets), text);
+}
+
+/** As findMarket, of whatever has a market's slot and name. Throws UnknownMarket. */
+export function findCalled<T extends Called>(known: readonly T[], text: string): T {
   const wanted = comparable(text);
   const found =
     known.find(({ name }) => comparable(name) === wanted) ?? known.find(({ slot }) => String(slot) === text.trim());
@@ -61,7 +68,8 @@ export function findMarket(markets: EpochMarkets, text: string): NamedMarket {
   return found;
 }
 
-function comparable(name: string): string {
+/** A market's name as it is compared: without regard to case, "-" standing for a space. */
+export function comparable(name: string): string {
   return name.trim().toLowerCase().replaceAll("-", " ");
 }
 
