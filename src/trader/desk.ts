@@ -64,7 +64,7 @@ export type DeskParts = {
   readonly node?: NodeOptions;
   /** How long others are waited for. */
   readonly patience?: Partial<Patience>;
-  /** Runs before anything is sent through the exchange. */
+  /** Runs before a transition, an order or a deposit is sent: a random delay (spec PRI-16). */
   readonly beforeSending?: (options: ReachOptions) => Promise<void>;
 };
 
@@ -267,6 +267,7 @@ export class TraderDesk implements TraderService {
     const { seatBond } = await chain.house.read.clearingTerms();
     const bond = status === "none" ? seatBond : 0n;
     const needed = BigInt(amount) + bond;
+    await this.#beforeSending?.(options);
     if (faucet) {
       options.onProgress?.({ stage: "sending", text: "drawing from the faucet" });
       await fillFromFaucet(this.network, sender.address, needed, this.#node);
@@ -427,6 +428,7 @@ export class TraderDesk implements TraderService {
     const { chain } = this.chain;
     const { seatBond, lateFee } = await chain.house.read.clearingTerms();
     const most = seatBond > lateFee ? seatBond : lateFee;
+    await this.#beforeSending?.(options);
     await approve(chain, this.#sender(), most, options.signal === undefined ? {} : { signal: options.signal });
   }
 
@@ -446,7 +448,7 @@ export class TraderDesk implements TraderService {
         const usual = roundedUp(markets[slot]?.initialMargin ?? 0n, this.account.freeCash - this.account.relayFee);
         const cash = usual <= this.account.freeCash - this.account.relayFee ? usual : 0n;
         return this.account.openTickets(slot, [{ cash, position: 0n }], { relayed: true });
-      }, options);
+      }, this.#spendOptions(options));
       return view;
     }
     // To an address that nobody knows: one of the smallest units is the price.
@@ -488,7 +490,7 @@ export class TraderDesk implements TraderService {
         options.onProgress?.({ stage: "proving", text: what });
         return { transition: await make(direct !== true) };
       },
-      direct === true ? { ...options, directBy: this.#sender() } : this.#spendOptions(options),
+      { ...this.#spendOptions(options), ...(direct === true && { directBy: this.#sender() }) },
     );
     return view;
   }
