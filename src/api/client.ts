@@ -436,8 +436,10 @@ const ERROR_CODE = /^[A-Za-z][A-Za-z0-9.]{0,63}$/;
 const OWN_CODES =
   /^(Wallet|Keystore|Password|Phrase|File|Home|Network|Agent|Socket|Receipt|Record|Note|Indices|Local|Proxy|ChainReplaced|Wrong(Password|Usage|Chain)|Bad(Record|Params|Directory|RunDirectory)|Malformed(SeedPhrase|File|ViewingKey)|ViewingKey|NoTerminal|NothingChosen|Passwords|Interrupted|Fault|System|ExchangeUnreachable|AnswerRefused)/;
 
-/** Whether the same stream may work a moment later. */
-function passes(error: unknown): boolean {
+/** Whether the same call or stream may work a moment later; what became of a call is not known then. */
+export function passes(error: unknown): boolean {
   if (error instanceof ExchangeUnreachable || error instanceof ProxyUnreachable) return true;
-  return error instanceof ExchangeRefused && ["Unavailable", "ResourceExhausted"].includes(error.status);
+  return error instanceof ExchangeRefused && PASSING.has(error.status);
 }
+
+const PASSING: ReadonlySet<string> = new Set(["Unavailable", "ResourceExhausted"]);

@@ -9,6 +9,7 @@ import { DOLLAR, priceOfMilliCents } from "../../src/clearing/leanHogs.ts";
 import { accountKeys, addressOf, newSeedPhrase } from "../../src/protocol/keys.ts";
 import { directConnections, proxiedConnections } from "../../src/trader/connections.ts";
 import { TraderDesk } from "../../src/trader/desk.ts";
+import { Interrupted } from "../../src/trader/desk/reach.ts";
 import { fillFromFaucet } from "../../src/trader/faucet.ts";
 import { proxyAt } from "../../src/trader/proxy.ts";
 import { lifeOf } from "../../src/trader/reports/life.ts";
@@ -169,6 +170,7 @@ test("a desk behind a proxy trades through it alone, and does nothing without it
     prover: unprovenProver,
     connections: proxiedConnections(network.exchange, proxy),
     sender: senderOf(observed.url, chain.chainId, wallet.fundingKey(), undefined, proxy.node()),
+    patience: { asking: 500 },
   });
   try {
     await fillFromFaucet(stage.network, addressOf(wallet.fundingKey()), 100_000n * DOLLAR);
@@ -205,6 +207,73 @@ test("a desk behind a proxy trades through it alone, and does nothing without it
     assert.equal(hidden.chain.newestBlock.number, queued);
     assert.equal(questions(), asked);
   } finally {
+    await hidden.close();
+    proxy.close();
+    await socks.stop();
+  }
+});
+
+test("nothing leaves before its moment has come: no deposit, and nothing that goes straight to the chain [PRI-16]", async () => {
+  const network = { ...stage.network, chain: observed.url };
+  let isEarly = false;
+  const patient = await TraderDesk.open({
+    wallet: await createWallet(join(directory, "patient"), newSeedPhrase(), "a password for tests", { scryptN: 1_024 }),
+    network,
+    chain: await ChainState.follow(await connect(node.url, network.clearingHouse, network.chainId)),
+    prover: unprovenProver,
+    connections: directConnections(network.exchange),
+    beforeSending: () => (isEarly ? Promise.reject(new Interrupted()) : Promise.resolve()),
+  });
+  try {
+    await patient.run("deposit", { amount: dollars(1_000n), faucet: true });
+    isEarly = true;
+    const sent = (): number => observed.asked.filter(({ method }) => method === "eth_sendRawTransaction").length;
+    const before = sent();
+    assert(before > 0);
+    await assert.rejects(patient.run("deposit", { amount: dollars(1_000n), faucet: true }), Interrupted);
+    for (const direct of [true, false]) {
+      const withdrawal = { amount: dollars(1n), to: freshAddress(), direct };
+      await assert.rejects(patient.run("withdraw", withdrawal), Interrupted);
+    }
+    assert.equal(sent(), before);
+    assert.deepEqual(await patient.run("catchUp", {}), { resent: 0, abandoned: 0, ordersFound: 0, notes: [] });
+  } finally {
+    await patient.close();
+  }
+});
+
+test("a proxy that goes away while a transition is waited for takes nothing back: it lands [PRI-14]", async () => {
+  const socks = await startSocksServer();
+  const proxy = proxyAt(socks.url);
+  const { network } = stage;
+  const hidden = await TraderDesk.open({
+    wallet: await createWallet(join(directory, "away"), newSeedPhrase(), "a password for tests", { scryptN: 1_024 }),
+    network,
+    chain: await ChainState.follow(await connect(network.chain, network.clearingHouse, network.chainId)),
+    prover: unprovenProver,
+    connections: proxiedConnections(network.exchange, proxy),
+    patience: { asking: 500, resending: 50 },
+  });
+  try {
+    await hidden.run("deposit", { amount: dollars(1_000n), faucet: true });
+    stage.hold();
+    const stopped = Promise.withResolvers<void>();
+    const asked = Promise.withResolvers<void>();
+    const withdrawing = hidden.run(
+      "withdraw",
+      { amount: dollars(1n), to: freshAddress() },
+      {
+        onProgress: ({ text }) => {
+          if (text.startsWith("waiting until the chain shows")) socks.stop().then(stopped.resolve, stopped.reject);
+          if (text.includes("does not answer")) asked.resolve();
+        },
+      },
+    );
+    await Promise.race([Promise.all([stopped.promise, asked.promise]), withdrawing]);
+    stage.post();
+    assert.equal((await withdrawing).status, "landed");
+  } finally {
+    stage.post();
     await hidden.close();
     proxy.close();
     await socks.stop();

@@ -1,4 +1,4 @@
-import { type ExchangeClient, ExchangeRefused, type OrdersEvent } from "../../api/client.ts";
+import { type ExchangeClient, ExchangeRefused, type OrdersEvent, passes } from "../../api/client.ts";
 import type { OrderAnswer, OrderReport } from "../../api/service.ts";
 import type { SignedOrder } from "../../chain/clearingHouse.ts";
 import { fromTicks } from "../../market/terms.ts";
@@ -9,7 +9,7 @@ import type { SignedWatch } from "../../protocol/order.ts";
 import type { SignedReceipt } from "../../protocol/receipt.ts";
 import type { TraderAccount } from "../account.ts";
 import type { OwnTicket } from "../accountState.ts";
-import { passes, pauseFor } from "../desk/reach.ts";
+import { pauseFor } from "../desk/reach.ts";
 import type { OrderReceipt } from "../receiptStore.ts";
 import { OwnOrders } from "./ownOrders.ts";
 import type { Pace } from "./pace.ts";

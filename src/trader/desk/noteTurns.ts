@@ -1,5 +1,5 @@
 import { toHex } from "viem";
-import { ExchangeRefused } from "../../api/client.ts";
+import { ExchangeRefused, passes } from "../../api/client.ts";
 import { type ProvenTransition, type Sender, submitTransitions } from "../../chain/clearingHouse.ts";
 import { ContractRefused } from "../../chain/refusals.ts";
 import { serial } from "../../chain/serial.ts";
@@ -9,7 +9,7 @@ import type { TraderAccount } from "../account.ts";
 import type { Connections } from "../connections.ts";
 import type { Outbox, OutboxEntry } from "../outbox.ts";
 import type { TransitionView } from "../views.ts";
-import { passes, PATIENCE, pauseFor, reach, type ReachOptions, throwIfInterrupted } from "./reach.ts";
+import { PATIENCE, pauseFor, reach, type ReachOptions, throwIfInterrupted } from "./reach.ts";
 
 /** A transition was sent and the chain does not show it yet. */
 export class TransitionPending extends HedgerowError {

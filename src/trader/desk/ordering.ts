@@ -1,5 +1,5 @@
 import { randomInt } from "node:crypto";
-import { type ExchangeClient, ExchangeRefused } from "../../api/client.ts";
+import { type ExchangeClient, ExchangeRefused, passes } from "../../api/client.ts";
 import type { OrderAnswer, OrderEntry, OrderReport } from "../../api/service.ts";
 import { HedgerowError } from "../../protocol/errors.ts";
 import type { Hex } from "../../protocol/keys.ts";
@@ -11,16 +11,17 @@ import type { OwnTicket } from "../accountState.ts";
 import type { OrderChange, OrderRequest, TicketChoice } from "../commands.ts";
 import type { Connections } from "../connections.ts";
 import { randomDelay } from "../delay.ts";
+import { isLive } from "../liveOrder.ts";
 import type { OrderStore, StoredOrder } from "../orderStore.ts";
 import { BadRecord } from "../storedForms.ts";
 import type { ReceiptStore } from "../receiptStore.ts";
-import { isLive, type OrderView, type PlacedView } from "../views.ts";
+import type { OrderView, PlacedView } from "../views.ts";
 import { reportFault } from "./believing.ts";
 import { cashForAll, carriedFor, dealt, roundedUp } from "./funding.ts";
 import type { NoteTurns, SpendOptions } from "./noteTurns.ts";
 import { NotTrading, type WorkedOutOrder, workOut } from "./orderTerms.ts";
 import { failureOf, orderViewOf, refOf } from "./orderViews.ts";
-import { Interrupted, passes, reach, type ReachOptions } from "./reach.ts";
+import { Interrupted, reach, type ReachOptions } from "./reach.ts";
 
 /** No order, or no ticket, of this wallet has a name that begins so, or several have. */
 export class NameNotFound extends HedgerowError {

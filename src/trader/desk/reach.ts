@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { ExchangeRefused, ExchangeUnreachable } from "../../api/client.ts";
+import { passes } from "../../api/client.ts";
 import { HedgerowError } from "../../protocol/errors.ts";
 import type { ProgressEvent } from "../commands.ts";
 
@@ -37,7 +37,7 @@ const LONGEST_PAUSE_MS = 2_000;
 
 /**
  * Asks an exchange until it answers: for calls that may be repeated without harm. Throws ExchangeRefused, Interrupted,
- * or ExchangeUnreachable when patience ends.
+ * or ExchangeUnreachable or ProxyUnreachable when patience ends.
  */
 export async function reach<T>(
   call: () => Promise<T>,
@@ -58,14 +58,6 @@ export async function reach<T>(
     pause = Math.min(2 * pause, LONGEST_PAUSE_MS);
   }
 }
-
-/** Whether the same call may work a moment later, and whether what became of it is not known. */
-export function passes(error: unknown): boolean {
-  if (error instanceof ExchangeUnreachable) return true;
-  return error instanceof ExchangeRefused && PASSING.has(error.status);
-}
-
-const PASSING: ReadonlySet<string> = new Set(["Unavailable", "ResourceExhausted"]);
 
 /** Throws Interrupted. */
 export async function pauseFor(ms: number, signal?: AbortSignal): Promise<void> {
