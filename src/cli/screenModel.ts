@@ -1,6 +1,7 @@
 import type { BookUpdate } from "../api/codecMarkets.ts";
 import type { Announcement, BookSnapshot, EpochReport, MarketReport, PublicTrade } from "../api/service.ts";
-import { type BalanceView, isLive, type OrderView } from "../trader/views.ts";
+import { isLive } from "../trader/liveOrder.ts";
+import type { BalanceView, OrderView } from "../trader/views.ts";
 
 /*
  * What the live view knows, and how each event changes it. Pure: the driver brings the events, and `render` in

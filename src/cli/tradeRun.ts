@@ -9,8 +9,9 @@ import type {
   TicketChoice,
   TraderService,
 } from "../trader/commands.ts";
+import { isLive } from "../trader/liveOrder.ts";
 import { comparable } from "../trader/markets.ts";
-import { isLive, type OrderView, type PlacedView } from "../trader/views.ts";
+import type { OrderView, PlacedView } from "../trader/views.ts";
 import type { WorkedReport } from "../trader/worked.ts";
 import { WrongUsage } from "./failure.ts";
 import { type Io, type JsonOptions, type WalletOptions, withService } from "./session.ts";

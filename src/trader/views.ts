@@ -155,11 +155,6 @@ export const orderView = z.strictObject({
   worked: workedTag.optional(),
 });
 
-/** Whether an order may still fill. */
-export function isLive({ status }: Pick<OrderView, "status">): boolean {
-  return status === "unsent" || status === "waiting" || status === "open";
-}
-
 /** Why something was refused: the error's stable code, its sentence, and its values as text. */
 export const failureView = z.strictObject({
   code: z.string(),
