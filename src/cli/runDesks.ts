@@ -15,6 +15,7 @@ import { ensurePrivateDirectory, writePrivateFile } from "../trader/files.ts";
 import type { Network } from "../trader/home.ts";
 import { proxyAt } from "../trader/proxy.ts";
 import { createWallet, openWallet, type Wallet } from "../trader/store.ts";
+import { keystoreFile } from "../trader/walletFiles.ts";
 
 /** The clients' wallet cannot pay for what their orders need. */
 export class StakeMissing extends HedgerowError {
@@ -109,7 +110,7 @@ export async function assertFunds({ chain, sender }: RunDesks, needed: bigint, s
 async function walletIn(directory: string): Promise<Wallet> {
   const file = join(directory, "password");
   const wallet = join(directory, "wallet");
-  if (existsSync(join(wallet, "keystore.json"))) return openWallet(wallet, readFileSync(file, "utf8").trim());
+  if (existsSync(keystoreFile(wallet))) return openWallet(wallet, readFileSync(file, "utf8").trim());
   const password = randomBytes(32).toString("hex");
   writePrivateFile(file, `${password}\n`);
   return createWallet(wallet, newSeedPhrase(), password, { scryptN: SCRYPT_N });

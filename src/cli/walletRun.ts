@@ -1,5 +1,4 @@
 import { existsSync, rmSync } from "node:fs";
-import { join } from "node:path";
 import type { ChainState } from "../chain/chainState.ts";
 import { HedgerowError } from "../protocol/errors.ts";
 import { FileExists, readSecretFile, writeNewPrivateFile } from "../trader/files.ts";
@@ -11,7 +10,7 @@ import {
   walletDirectory,
   writeSettings,
 } from "../trader/home.ts";
-import { outlineOfWallet, WalletExists } from "../trader/walletFiles.ts";
+import { keystoreFile, outlineOfWallet, WalletExists } from "../trader/walletFiles.ts";
 import { showProgress } from "./progress.ts";
 import { askHidden, askPassword, askYes } from "./prompt.ts";
 import { type Io, type JsonOptions, type NetworkOptions, openNetwork, type WalletOptions } from "./session.ts";
@@ -165,7 +164,7 @@ export async function importKey(name: string, file: string, options: NewOptions,
 function newPlace(name: string, options: Shown): { readonly home: string; readonly directory: string } {
   const home = homeDirectory(options.home);
   const directory = walletDirectory(home, name);
-  if (existsSync(join(directory, "keystore.json"))) throw new WalletExists(directory);
+  if (existsSync(keystoreFile(directory))) throw new WalletExists(directory);
   ensureWalletsDirectory(home);
   return { home, directory };
 }

@@ -5,6 +5,7 @@ import { z } from "zod";
 import { HedgerowError } from "../protocol/errors.ts";
 import type { Hex } from "../protocol/keys.ts";
 import { ensurePrivateDirectory, readSmallFile, writePrivateFile } from "./files.ts";
+import { keystoreFile } from "./walletFiles.ts";
 
 /*
  * The home directory (spec ACC-18):
@@ -124,7 +125,7 @@ export function walletDirectory(home: string, name: string): string {
 /** Names of the wallets, in alphabetical order. */
 export function listWallets(home: string): readonly string[] {
   return namesIn(join(home, "wallets"), (entry) =>
-    existsSync(join(home, "wallets", entry, "keystore.json")) ? entry : "",
+    existsSync(keystoreFile(join(home, "wallets", entry))) ? entry : "",
   );
 }
 

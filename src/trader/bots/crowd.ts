@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { sha256 } from "@noble/hashes/sha2.js";
 import { utf8ToBytes } from "@noble/hashes/utils.js";
@@ -15,10 +15,12 @@ import { type Connections, directConnections, proxiedConnections } from "../conn
 import { TraderDesk } from "../desk.ts";
 import { pauseFor } from "../desk/reach.ts";
 import { fillFromFaucet } from "../faucet.ts";
+import { ensurePrivateDirectory } from "../files.ts";
 import type { Network } from "../home.ts";
 import { findMarket } from "../markets.ts";
 import { type Proxy, proxyAt } from "../proxy.ts";
 import { createWallet, openWallet, type Wallet } from "../store.ts";
+import { keystoreFile } from "../walletFiles.ts";
 import { chanceOf } from "./chance.ts";
 import { type BotConfig, botsOf, brainFor, type CrowdConfig, stakeOf } from "./config.ts";
 import { MarketFeed } from "./feed.ts";
@@ -190,8 +192,8 @@ async function walletOf({ network, config, home, password }: CrowdParts, name: s
   const secret = password ?? (isLocal ? LOCAL_PASSWORD : undefined);
   if (secret === undefined) throw new WalletPasswordMissing(network.name);
   const directory = join(home, config.wallets, name);
-  mkdirSync(join(home, config.wallets), { recursive: true, mode: 0o700 });
-  if (existsSync(join(directory, "keystore.json"))) return openWallet(directory, secret);
+  ensurePrivateDirectory(join(home, config.wallets));
+  if (existsSync(keystoreFile(directory))) return openWallet(directory, secret);
   if (!isLocal) return createWallet(directory, newSeedPhrase(), secret);
   const entropy = sha256(utf8ToBytes(`hedgerow/bots/${config.seed}/${name}`));
   return createWallet(directory, entropyToMnemonic(entropy, wordlist), secret, { scryptN: LOCAL_SCRYPT_N });
