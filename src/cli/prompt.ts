@@ -1,5 +1,6 @@
-import { readFileSync, statSync } from "node:fs";
+import { statSync } from "node:fs";
 import { HedgerowError } from "../protocol/errors.ts";
+import { FileTooOpen, readSecretFile } from "../trader/files.ts";
 
 /** A file with a secret is missing, or others may read it. */
 export class PasswordFileRefused extends HedgerowError {
@@ -66,15 +67,21 @@ function assertTerminal(what: string, remedy: string): void {
 }
 
 function passwordIn(file: string): string {
-  const stats = statSync(file, { throwIfNoEntry: false });
-  if (stats === undefined) throw new PasswordFileRefused(file, "is not there", "name the file with the password");
-  if (!stats.isFile()) throw new PasswordFileRefused(file, "is no file", "name the file with the password");
-  if ((stats.mode & 0o077) !== 0) {
-    throw new PasswordFileRefused(file, "holds a password, but others may read it", `chmod 600 ${file}`);
-  }
-  const [password = ""] = readFileSync(file, "utf8").split(/\r?\n/, 1);
+  const [password = ""] = secretIn(file).split(/\r?\n/, 1);
   if (password === "") throw new PasswordFileRefused(file, "is empty", "put the password on its first line");
   return password;
+}
+
+function secretIn(file: string): string {
+  const found = statSync(file, { throwIfNoEntry: false });
+  if (found === undefined) throw new PasswordFileRefused(file, "is not there", "name the file with the password");
+  if (!found.isFile()) throw new PasswordFileRefused(file, "is no file", "name the file with the password");
+  try {
+    return readSecretFile(file);
+  } catch (error) {
+    if (!(error instanceof FileTooOpen)) throw error;
+    throw new PasswordFileRefused(file, "holds a password, but others may read it", `chmod 600 ${file}`);
+  }
 }
 
 /** The question goes to standard error: standard output is for answers. */
