@@ -136,6 +136,7 @@ export async function exportKey(file: string, options: ExportOptions, io: Io): P
     const accountNumber = accountNumberOf(domain, place);
     const { ownerKey, viewingKey } = accountKeys(phrase, accountNumber);
     const { chainId, clearingHouse, fromBlock } = network;
+    wallet.countViewingKey({ chainId: BigInt(chainId), address: clearingHouse }, accountNumber);
     exportViewingKey(file, { chainId, clearingHouse, accountNumber, ownerKey, viewingKey, fromBlock, name });
     const view = { file, wallet: name, network: network.name, account: accountNumber.toString(), place: Number(place) };
     io.print(

@@ -195,6 +195,7 @@ export class TraderDesk implements TraderService {
       return privacyOf(this.reader, this.network, {
         isNoteExposed: this.#turns.isNoteExposed,
         orderTickets: this.#ordering.tickets,
+        viewingKeysExported: this.#wallet.viewingKeysExported(this.chain.chain, this.accountNumber),
       });
     },
     deposit: (params, options) => this.#paying(() => this.#deposit(params, options)),

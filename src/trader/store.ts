@@ -72,6 +72,10 @@ export type Wallet = Opened & {
   orders(chain: House, account: bigint): OrderStore;
   /** What operators of one clearing house have signed for orders of this wallet. */
   receipts(chain: House): ReceiptStore;
+  /** How often a viewing key of one account was written out of this wallet (spec PRI-18). */
+  viewingKeysExported(chain: House, account: bigint): number;
+  /** One more: called before the key is written. */
+  countViewingKey(chain: House, account: bigint): void;
 };
 
 /** A wallet that sees one account at one clearing house, and signs nothing (spec ACC-20). */
@@ -169,15 +173,21 @@ function openIn(directory: string): WalletDatabase {
 
 function walletOf(directory: string, { phrase, fundingKey }: PhraseSecret, database: WalletDatabase): Wallet {
   const houseOf = ({ chainId, address }: House) => `${chainId}/${address.toLowerCase()}`;
+  const used = (chain: House, account: bigint) => usedTable(database, `${houseOf(chain)}/${account}`);
   return {
     kind: "full",
     directory,
     phrase,
     fundingKey: () => fundingKey,
-    journal: (chain, account) => journalOf(database, `${houseOf(chain)}/${account}`),
+    journal: used,
     outbox: (chain, account) => outboxTable(database, `${houseOf(chain)}/${account}`),
     orders: (chain, account) => orderTable(database, `${houseOf(chain)}/${account}`),
     receipts: (chain) => receiptStore(database, houseOf(chain)),
+    viewingKeysExported: (chain, account) => Number(used(chain, account).highest("viewing-key")),
+    countViewingKey: (chain, account) => {
+      const { highest, record } = used(chain, account);
+      record("viewing-key", highest("viewing-key") + 1n);
+    },
     close: () => database.close(),
   };
 }
@@ -186,10 +196,11 @@ function viewingWalletOf(directory: string, viewingKey: ViewingKey, database: Wa
   return { kind: "viewing", directory, viewingKey, close: () => database.close() };
 }
 
-function journalOf(database: WalletDatabase, account: string): IndexJournal {
+/** Highest numbers used: an account's journal, and how many viewing keys it gave away. */
+function usedTable(database: WalletDatabase, account: string) {
   const read = database.prepare("SELECT highest FROM used WHERE account = ? AND kind = ?");
   const write = database.prepare("INSERT OR REPLACE INTO used (account, kind, highest) VALUES (?, ?, ?)");
-  const highest = (kind: IndexKind): bigint => {
+  const highest = (kind: IndexKind | "viewing-key"): bigint => {
     const stored = read.get(account, kind)?.["highest"];
     if (stored === undefined) return 0n;
     // An index that is taken for 0 would be given again.
@@ -199,7 +210,7 @@ function journalOf(database: WalletDatabase, account: string): IndexJournal {
   };
   return {
     highest,
-    record: (kind, index) => {
+    record: (kind: IndexKind | "viewing-key", index: bigint): void => {
       if (index > highest(kind)) write.run(account, kind, index.toString());
     },
   };

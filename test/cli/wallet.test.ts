@@ -19,6 +19,7 @@ import { balanceOf } from "../../src/trader/reports/balance.ts";
 import { readRelayFee } from "../../src/trader/reports/reader.ts";
 import { watchingService } from "../../src/trader/watching.ts";
 import { ChainState } from "../../src/chain/chainState.ts";
+import { BadParams } from "../../src/trader/commands.ts";
 import { openAnyWallet, WalletOnlyWatches } from "../../src/trader/store.ts";
 import { importViewingKey } from "../../src/trader/viewingKey.ts";
 
@@ -160,7 +161,7 @@ test("a phrase finds on chain its seat and the deposit that waits, and is kept o
   assert.match(text.out, /seat +open[\s\S]*deposits +700\.00 waiting/);
 });
 
-test("a viewing key is exported, makes a wallet that only watches, and the lists say so [ACC-19, ACC-20]", async () => {
+test("a viewing key is exported, makes a wallet that only watches, and the lists say so [ACC-19, ACC-20, PRI-18]", async () => {
   const file = join(parent, "audit.json");
   const options = ["--wallet", "back", "--network", "test", ...passwordFile()];
   const exported = await wallet("export-viewing-key", file, ...options);
@@ -170,6 +171,10 @@ test("a viewing key is exported, makes a wallet that only watches, and the lists
   const key = importViewingKey(file);
   assert.deepEqual([key.accountNumber, key.ownerKey, key.viewingKey], [number, ownerKey, viewingKey]);
   assert.match((await wallet("export-viewing-key", file, ...options)).err, /FileExists/);
+  const full = await openAnyWallet(join(home, "wallets", "back"), PASSWORD);
+  assert(full.kind === "full");
+  assert.equal(full.viewingKeysExported(local.chain, number), 1, "what the privacy report counts [PRI-18]");
+  full.close();
 
   assert.equal((await wallet("import-viewing-key", "watch", file, ...passwordFile())).code, 0);
   assert.match((await wallet("show", "watch")).out, /only watches/);
@@ -192,6 +197,7 @@ test("a wallet that only watches answers what its owner's reports say, and signs
   assert(opened.kind === "viewing");
   const network = readNetwork(home, "test");
   const service = await watchingService({ wallet: opened, network, chain: local.chain });
+  await assert.rejects(service.run("history", { fromEpoch: 0 }), BadParams);
   const number = accountNumberOf(local.chain.domain);
   const chain = await ChainState.follow(local.chain);
   const keys = accountKeys(PHRASE, number);

@@ -17,7 +17,7 @@ import type { AccountReader } from "./reader.ts";
 export type PrivacyFacts = {
   /** Somebody saw a transition that spends the live note and did not land (spec PRI-2). */
   readonly isNoteExposed?: boolean;
-  /** How often a viewing key of the account was written out; left out where nobody counted. */
+  /** How often this wallet wrote a viewing key of the account out; left out where nobody counted. */
   readonly viewingKeysExported?: number;
   /** The ticket of each order that was sent. */
   readonly orderTickets?: readonly Hex[];
