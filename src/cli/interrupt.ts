@@ -1,4 +1,4 @@
-import { Interrupted } from "./prompt.ts";
+import { Interrupted } from "../trader/interrupted.ts";
 
 /** How long a command may take to end by itself once it is told to. Milliseconds. */
 const GRACE_MS = 10_000;

@@ -1,6 +1,7 @@
 import { statSync } from "node:fs";
 import { HedgerowError } from "../protocol/errors.ts";
 import { FileTooOpen, readSecretFile } from "../trader/files.ts";
+import { Interrupted } from "../trader/interrupted.ts";
 
 /** A file with a secret is missing, or others may read it. */
 export class PasswordFileRefused extends HedgerowError {
@@ -20,13 +21,6 @@ export class NoTerminal extends HedgerowError {
 export class PasswordsDiffer extends HedgerowError {
   constructor() {
     super("PasswordsDiffer", "the two passwords differ: type the same one twice");
-  }
-}
-
-/** The person, or another process, asked the program to end. */
-export class Interrupted extends HedgerowError {
-  constructor() {
-    super("Interrupted", "interrupted: what was sent before goes on, and the next command catches up");
   }
 }
 

@@ -1,14 +1,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { passes } from "../../api/client.ts";
-import { HedgerowError } from "../../protocol/errors.ts";
 import type { ProgressEvent } from "../commands.ts";
+import { Interrupted } from "../interrupted.ts";
 
-/** A command was ended by its user. What was sent before may take effect; it is written down. */
-export class Interrupted extends HedgerowError {
-  constructor() {
-    super("Interrupted", "interrupted: what was sent before is written down, and `hedgerow catch-up` goes on with it");
-  }
-}
+export { Interrupted };
 
 export type ReachOptions = {
   readonly signal?: AbortSignal | undefined;
