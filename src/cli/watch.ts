@@ -16,7 +16,7 @@ import { emptyModel, marketOf, reduce, type WatchEvent, type WatchModel } from "
 import { clockText } from "./screenText.ts";
 import { openScreen } from "./screenTerminal.ts";
 import { openService, walletDirectory } from "./session.ts";
-import { feedWallet, localTime, startFeed } from "./watchFeed.ts";
+import { feedWallet, unixNow, startFeed } from "./watchFeed.ts";
 
 /** A wallet whose orders are shown. */
 type OpenWallet = { readonly name: string; readonly service: TraderService };
@@ -35,7 +35,7 @@ export async function runWatch(name: string | undefined, options: WatchOptions):
     const model = emptyModel({
       exchange: access.url,
       decimals: access.decimals,
-      now: localTime(),
+      now: unixNow(),
       depth: options.depth,
       wallet: wallet?.name,
     });
@@ -84,7 +84,7 @@ async function watchOnScreen(start: Start, { colour }: WatchOptions): Promise<nu
     },
   });
   const feed = startFeed(access.connect, slot, dispatch, ending.signal);
-  const clock = setInterval(() => dispatch({ kind: "tick", at: localTime() }), 1_000);
+  const clock = setInterval(() => dispatch({ kind: "tick", at: unixNow() }), 1_000);
   try {
     if (wallet !== undefined) void feedWallet(wallet.service, dispatch, ending.signal);
     return await Promise.race([ending.code, feed.ended.then(() => ending.code)]);

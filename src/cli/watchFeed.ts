@@ -23,7 +23,7 @@ const RETRY_MS = [250, 500, 1_000, 2_000, 3_000] as const;
 const TRADES = 100;
 
 /** Unix seconds here. */
-export function localTime(): number {
+export function unixNow(): number {
   return Date.now() / 1_000;
 }
 
@@ -54,7 +54,7 @@ export function startFeed(
       } catch (error) {
         if (isOver(signal)) return;
         if (!reached) throw error;
-        dispatch({ kind: "lost", at: localTime(), reason: reasonOf(error) });
+        dispatch({ kind: "lost", at: unixNow(), reason: reasonOf(error) });
       } finally {
         round.abort();
         client.close();
@@ -67,7 +67,7 @@ export function startFeed(
   async function askDay(client: ExchangeClient): Promise<void> {
     const [epoch, markets] = await Promise.all([client.fetchEpoch(), client.fetchMarkets()]);
     selected ??= markets[0]?.slot;
-    dispatch({ kind: "day", at: localTime(), epoch, markets });
+    dispatch({ kind: "day", at: unixNow(), epoch, markets });
   }
 
   async function followDay(client: ExchangeClient, over: AbortSignal): Promise<void> {
@@ -80,7 +80,7 @@ export function startFeed(
   async function followNews(client: ExchangeClient, over: AbortSignal): Promise<void> {
     for await (const event of client.watchAnnouncements({ signal: over })) {
       if (event.kind === "epoch") continue;
-      dispatch({ kind: "announcement", at: localTime(), announcement: event.announcement });
+      dispatch({ kind: "announcement", at: unixNow(), announcement: event.announcement });
       await askDay(client);
     }
   }
@@ -137,7 +137,7 @@ export async function feedWallet(service: TraderService, dispatch: Dispatch, sig
   while (!signal.aborted) {
     try {
       const orders = await service.run("orders", { all: true }, { signal });
-      dispatch({ kind: "orders", at: localTime(), orders });
+      dispatch({ kind: "orders", at: unixNow(), orders });
       const balance = await service.run("balance", {}, { signal });
       dispatch({ kind: "balance", balance });
     } catch (error) {

@@ -7,7 +7,7 @@ import { claimOf, isLeftOver, type OwnTicket, seatStatus, type SeatStatus } from
 import { contractName, namedMarkets } from "../markets.ts";
 import type { BalanceView, PositionView, SeatView, TicketSummary } from "../views.ts";
 import { magnitude, pricesNow, type SlotPrices } from "./dayPrices.ts";
-import type { AccountReader, Place } from "./reader.ts";
+import type { AccountReader, NetworkName } from "./reader.ts";
 
 const MOST_CONTRACTS = (1n << 31n) - 1n;
 
@@ -15,7 +15,7 @@ const MOST_CONTRACTS = (1n << 31n) - 1n;
  * What an account owns. Free cash, margin used and the worth of the tickets add up to its equity at settlement prices.
  * In default all positions count as closed at the default prices (spec DEF-1).
  */
-export function balanceOf(reader: AccountReader, { name }: Place): BalanceView {
+export function balanceOf(reader: AccountReader, { name }: NetworkName): BalanceView {
   const { chain, state, accountNumber } = reader;
   const status = seatStatus(chain, state);
   const account = noteNow(reader, status);

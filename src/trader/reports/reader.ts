@@ -15,8 +15,8 @@ export type AccountReader = {
   readonly relayFee: bigint;
 };
 
-/** Where an account is. */
-export type Place = Pick<Network, "name">;
+/** What a report says of the network that an account is at. */
+export type NetworkName = Pick<Network, "name">;
 
 /** The relay fee for a reader, asked of the contract. Throws what the node answers. */
 export async function readRelayFee({ chain }: ChainState): Promise<bigint> {

@@ -3,14 +3,14 @@ import { contractName } from "../markets.ts";
 import type { DayView, StatementView, VariationView } from "../views.ts";
 import { boundsOf, entryOf, happeningsIn, type Period } from "./history.ts";
 import { type Day, type Happening, lifeOf } from "./life.ts";
-import type { AccountReader, Place } from "./reader.ts";
+import type { AccountReader, NetworkName } from "./reader.ts";
 
 /**
  * What an account had, what happened, and what it has: opening + deposits - withdrawals - fees + variation + other =
  * closing, exactly. Worth is that of note and tickets at the settlement prices of the day, of a day that goes on at
  * those before it. The times of blocks must have been read: chain.readBlockTimes(). Throws BadPeriod, BlockTimeUnknown.
  */
-export function statementOf(reader: AccountReader, { name }: Place, period: Period = {}): StatementView {
+export function statementOf(reader: AccountReader, { name }: NetworkName, period: Period = {}): StatementView {
   const life = lifeOf(reader);
   const bounds = boundsOf(reader, life, period);
   const happenings = happeningsIn(life, bounds);
