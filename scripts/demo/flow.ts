@@ -338,7 +338,7 @@ class FlowDriver {
   }
 
   async #cancel({ trader, signed }: Placed): Promise<() => Promise<void>> {
-    const cancel = await trader.account.cancelOrder(signed);
+    const cancel = await trader.account.signCancel(signed);
     return async () => {
       trader.desk.keep(await this.#session.cancel(cancel));
       this.cancelled++;
@@ -349,7 +349,7 @@ class FlowDriver {
   async #modify(row: FlowRow & { readonly op: "MODIFY" }, order: Placed): Promise<(() => Promise<void>) | undefined> {
     const { ticketId, clientId } = order.signed.order;
     const replacement = (filled: number): Promise<SignedOrder> =>
-      order.trader.account.replaceOrder(order.signed, {
+      order.trader.account.signReplacement(order.signed, {
         limitPrice: this.#priceOf(row),
         quantity: filled + row.size,
       });

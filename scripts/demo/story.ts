@@ -167,8 +167,8 @@ export async function playStory(stage: Stage, narrator: Narrator): Promise<Story
   const dave = stage.trader("Dave");
   const bid = await place("Dave", "buy", 31_950, 10, { postOnly: true });
   const ask = await place("Dave", "sell", 32_400, 12, { postOnly: true });
-  await dave.desk.replace(await dave.account.replaceOrder(bid, { limitPrice: usd(32_000), quantity: 20 }));
-  await dave.desk.cancel(await dave.account.cancelOrder(ask));
+  await dave.desk.replace(await dave.account.signReplacement(bid, { limitPrice: usd(32_000), quantity: 20 }));
+  await dave.desk.cancel(await dave.account.signCancel(ask));
   const quoted = await client.fetchOrderBook(SLOT);
   narrator.claim(
     "one order replaced, one cancelled, without a proof or a transaction",
@@ -481,7 +481,7 @@ async function killed(stage: Stage, narrator: Narrator, place: Place, davesTicke
       new Set(places).size === places.length &&
       batches.every((number, i) => number === i + 1),
   );
-  for (const order of [bid, ask]) await dave.desk.cancel(await dave.account.cancelOrder(order));
+  for (const order of [bid, ask]) await dave.desk.cancel(await dave.account.signCancel(order));
 }
 
 function sameSet(a: ReadonlySet<string>, b: ReadonlySet<string>): boolean {

@@ -38,7 +38,7 @@ import {
   signCancelOf,
   signInstructionsOf,
   signNewOrder,
-  signReplacement,
+  signReplacement as signReplacementOf,
   signWatchOf,
 } from "./orders.ts";
 
@@ -393,12 +393,12 @@ export class TraderAccount {
   }
 
   /** Signs the next revision of an order. Throws TicketNotOwned, TooManyRevisions. */
-  async replaceOrder({ order }: SignedOrder, changes: OrderChanges): Promise<SignedOrder> {
-    return signReplacement(this.chain.chain.domain, order, changes, this.#sessionKeyOf(order.ticketId));
+  async signReplacement({ order }: SignedOrder, changes: OrderChanges): Promise<SignedOrder> {
+    return signReplacementOf(this.chain.chain.domain, order, changes, this.#sessionKeyOf(order.ticketId));
   }
 
   /** Signs a cancel of an order and all its revisions. Throws TicketNotOwned. */
-  async cancelOrder({ order }: SignedOrder): Promise<SignedCancel> {
+  async signCancel({ order }: SignedOrder): Promise<SignedCancel> {
     return signCancelOf(this.chain.chain.domain, order, this.#sessionKeyOf(order.ticketId));
   }
 

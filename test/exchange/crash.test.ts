@@ -134,11 +134,11 @@ async function trade(session: OrderEntrySession): Promise<void> {
         first.set(signed.order.clientId, { signed, answer });
         if (answer.order.status === "open") resting.push(signed);
       } else if (dice === 0) {
-        const replacement = await account.replaceOrder(chosen, { quantity: 1 + draw(4) });
+        const replacement = await account.signReplacement(chosen, { quantity: 1 + draw(4) });
         resting.push(replacement);
         note(await session.replace(replacement));
       } else {
-        note(await session.cancel(await account.cancelOrder(chosen)));
+        note(await session.cancel(await account.signCancel(chosen)));
       }
     } catch (error) {
       assert(error instanceof HedgerowError, String(error));

@@ -320,8 +320,8 @@ describe("orders", () => {
       operator.cancelOrder({ cancel, signature: await signCancel(domain, cancel, foreign) }),
       "WrongSigner",
     );
-    await operator.cancelOrder(await alice.account.cancelOrder(signed));
-    await refused(operator.cancelOrder(await alice.account.cancelOrder(signed)), "Matching.UnknownOrder");
+    await operator.cancelOrder(await alice.account.signCancel(signed));
+    await refused(operator.cancelOrder(await alice.account.signCancel(signed)), "Matching.UnknownOrder");
   });
 
   test("an order sent again gets its first answer again; another with its client id is refused [ORD-22, MAT-9]", async () => {
@@ -330,7 +330,7 @@ describe("orders", () => {
     const first = await operator.placeOrder(signed);
     assert.deepEqual([first.order.status, first.receipts.map(({ receipt }) => receipt.kind)], ["open", ["accepted"]]);
     assert.deepEqual(await operator.placeOrder(signed), first);
-    await operator.cancelOrder(await alice.account.cancelOrder(signed));
+    await operator.cancelOrder(await alice.account.signCancel(signed));
     assert.deepEqual(await operator.placeOrder(signed), first);
     const watch = await alice.account.signWatch(hers, NEVER);
     assert.equal((await operator.order(watch, clientId)).status, "cancelled");
@@ -359,7 +359,7 @@ describe("orders", () => {
   test("partial fills, replacements and immediate orders settle on chain as the operator sees them [FIL-5, MAT-8, FIL-16]", async () => {
     const resting = await place(alice, hers, terms("sell", 2, 3));
     await place(bob, his, terms("buy", 2, 1));
-    const smaller = await alice.account.replaceOrder(resting, { quantity: 2 });
+    const smaller = await alice.account.signReplacement(resting, { quantity: 2 });
     await operator.replaceOrder(smaller);
     assert.equal(operator.remaining(hers, resting.order.clientId), 1);
     await place(bob, his, terms("buy", 4, 5, { timeInForce: "IOC" }));
@@ -376,7 +376,7 @@ describe("orders", () => {
     const buy = await bob.account.signOrder(his, terms("buy", 1, 2));
     const own = await alice.account.signOrder(hers, terms("buy", 1, 2));
     const dear = await alice.account.signOrder(hers, terms("sell", 2, 2));
-    const newer = await alice.account.replaceOrder(sell, { quantity: 3 });
+    const newer = await alice.account.signReplacement(sell, { quantity: 3 });
     const fok = await bob.account.signOrder(his, terms("buy", 1, 2, { timeInForce: "FOK" }));
     const shy = await bob.account.signOrder(his, terms("buy", 1, 2, { postOnly: true }));
     const { lastSeq } = await readDayState(x.chain);
@@ -453,10 +453,10 @@ describe("random trading", () => {
             const owner = tickets.get(signed.order.ticketId)?.account ?? assert.fail();
             if (kind < 8) {
               resting.splice(at, 1);
-              await operator.cancelOrder(await owner.cancelOrder(signed));
+              await operator.cancelOrder(await owner.signCancel(signed));
             } else {
               const limitPrice = CENTRE + BigInt(random(9) - 4) * TICK;
-              const newer = await owner.replaceOrder(signed, { limitPrice, quantity: 1 + random(8) });
+              const newer = await owner.signReplacement(signed, { limitPrice, quantity: 1 + random(8) });
               await operator.replaceOrder(newer);
               resting[at] = newer;
             }

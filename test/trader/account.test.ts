@@ -300,8 +300,8 @@ describe("a trading day", () => {
       quantity: 1,
       expiry: NEVER,
     });
-    const second = await alice.account.replaceOrder(first, { limitPrice: CENTRE });
-    const { cancel, signature } = await alice.account.cancelOrder(second);
+    const second = await alice.account.signReplacement(first, { limitPrice: CENTRE });
+    const { cancel, signature } = await alice.account.signCancel(second);
     const { domain } = x.chain;
     for (const [hash, signed] of [
       [orderHash(domain, first.order), first.signature],
@@ -312,7 +312,7 @@ describe("a trading day", () => {
     }
     assert.deepEqual(second.order, { ...first.order, limitPrice: CENTRE, revision: 1 });
     assert.deepEqual(cancel, { ticketId, clientId: first.order.clientId });
-    await assert.rejects(bob.account.cancelOrder(first), TicketNotOwned);
+    await assert.rejects(bob.account.signCancel(first), TicketNotOwned);
   });
 
   test("a carried position is reduced on a ticket that takes no new risk [TKT-12]", async () => {

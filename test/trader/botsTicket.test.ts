@@ -229,9 +229,9 @@ function fakeSigner(): TicketSigner {
   let next = 1n;
   return {
     signOrder: (ticketId, terms) => Promise.resolve(orderOf(next++, { ...terms, ticketId })),
-    replaceOrder: ({ order }, changes) =>
+    signReplacement: ({ order }, changes) =>
       Promise.resolve({ order: { ...order, ...changes, revision: order.revision + 1 }, signature: SIGNATURE }),
-    cancelOrder: ({ order: { ticketId, clientId } }) =>
+    signCancel: ({ order: { ticketId, clientId } }) =>
       Promise.resolve({ cancel: { ticketId, clientId }, signature: SIGNATURE }),
     signWatch: (ticketId, validUntil) => Promise.resolve({ watch: { ticketId, validUntil }, signature: SIGNATURE }),
     signCancelAll: (ticketId, nonce) => Promise.resolve({ cancelAll: { ticketId, nonce }, signature: SIGNATURE }),

@@ -18,7 +18,7 @@ import type { Intent } from "./strategy.ts";
 /** Who signs with the ticket's session key. */
 export type TicketSigner = Pick<
   TraderAccount,
-  "cancelOrder" | "replaceOrder" | "signCancelAfter" | "signCancelAll" | "signOrder" | "signWatch"
+  "signCancel" | "signCancelAfter" | "signCancelAll" | "signOrder" | "signReplacement" | "signWatch"
 >;
 
 /** What a ticket asks of the exchange. */
@@ -129,11 +129,11 @@ export class BotTicket {
     const { clientId } = own.signed.order;
     if (intent.kind === "cancel") {
       this.orders.change(clientId);
-      const cancel = await account.cancelOrder(own.signed);
+      const cancel = await account.signCancel(own.signed);
       this.#dispatch(own.signed, false, () => client.cancelOrder(cancel));
       return;
     }
-    const signed = await account.replaceOrder(own.signed, {
+    const signed = await account.signReplacement(own.signed, {
       limitPrice: fromTicks(intent.priceTicks, market.tick),
       quantity: own.filled + intent.quantity,
     });
@@ -304,7 +304,7 @@ export class BotTicket {
     const { clientId } = back.order;
     this.orders.change(clientId);
     this.#background(
-      account.cancelOrder(back).then((cancel) => this.#dispatch(back, false, () => client.cancelOrder(cancel))),
+      account.signCancel(back).then((cancel) => this.#dispatch(back, false, () => client.cancelOrder(cancel))),
     );
   }
 

@@ -20,7 +20,7 @@ import { reportFault } from "./believing.ts";
 import { cashForAll, carriedFor, dealt, roundedUp } from "./funding.ts";
 import type { NoteTurns, SpendOptions } from "./noteTurns.ts";
 import { NotTrading, type WorkedOutOrder, workOut } from "./orderTerms.ts";
-import { failureOf, orderViewOf, refOf } from "./orderViews.ts";
+import { failureOf, NEVER_ARRIVED, orderViewOf, refOf } from "./orderViews.ts";
 import { Interrupted, reach, type ReachOptions } from "./reach.ts";
 
 /** No order, or no ticket, of this wallet has a name that begins so, or several have. */
@@ -206,7 +206,7 @@ export class Ordering {
     const stored = await this.#find(name, options);
     const { order, ...rest } = stored.entry;
     if (rest.signature === UNSIGNED) throw new SignedElsewhere(refOf(order.clientId));
-    const revised = await this.#account.replaceOrder(
+    const revised = await this.#account.signReplacement(
       { order, signature: rest.signature },
       {
         ...(change.limitPrice !== undefined && { limitPrice: BigInt(change.limitPrice) }),
@@ -258,9 +258,8 @@ export class Ordering {
       }
       const report = asked.value;
       if (report === undefined) {
-        const reason = "it never reached the exchange";
-        this.#orders.refuse(ticketId, clientId, reason);
-        abandoned.push(`order ${refOf(clientId)}: ${reason}`);
+        this.#orders.refuse(ticketId, clientId, NEVER_ARRIVED);
+        abandoned.push(`order ${refOf(clientId)}: ${NEVER_ARRIVED}`);
       } else {
         this.#orders.report(report);
         found += 1;
@@ -435,7 +434,7 @@ export class Ordering {
   async #cancelStored(stored: StoredOrder, options: ReachOptions): Promise<PlacedView> {
     const { order, signature } = stored.entry;
     const { ticketId, clientId } = order;
-    const cancel = await this.#account.cancelOrder({ order, signature });
+    const cancel = await this.#account.signCancel({ order, signature });
     try {
       const answer = await reach(() => this.#connections.ofTicket(ticketId).cancelOrder(cancel), options);
       return this.#keep(stored.entry, answer);
