@@ -2,8 +2,8 @@ import { randomBytes } from "node:crypto";
 import { HedgerowError } from "../protocol/errors.ts";
 import type { RunOptions, TraderService } from "./commands.ts";
 import { type DelayRange, randomDelay, randomWithin } from "./delay.ts";
-import { failureOf } from "./desk/orderViews.ts";
-import type { FailureView, OrderView, WorkedTag } from "./views.ts";
+import { failureOf, NEVER_ARRIVED } from "./desk/orderViews.ts";
+import type { FailureView, HistoryEntry, OrderView, WorkedTag } from "./views.ts";
 
 /*
  * A large order worked as small ones that nothing ties together: each on a fresh ticket with a proof and a connection of
@@ -77,6 +77,9 @@ export class PartCancelled extends HedgerowError {
   }
 }
 
+/** So many parts may be lost on their way while an order is worked: each costs the fees of a ticket. */
+const MOST_LOST = 3;
+
 /** What working an order asks of a wallet. */
 export type WorkingDesk = Pick<TraderService, "run">;
 
@@ -131,7 +134,10 @@ class Work {
   readonly #parts: Map<string, OrderView>;
   readonly #options: WorkedOptions;
   readonly #run: RunOptions;
+  /** What the chain shows of parts whose tickets are back, by the parts' names. */
+  readonly #shown = new Map<string, Pick<OrderView, "filled" | "averagePrice">>();
   #isPlacing = false;
+  #lost = 0;
 
   constructor(desk: WorkingDesk, terms: Terms, tag: WorkedTag, parts: readonly OrderView[], options: WorkedOptions) {
     const { signal, onProgress } = options;
@@ -152,6 +158,7 @@ class Work {
         else if (this.#left() <= 0) return this.#report("filled");
         else {
           await this.#closeUnfilled();
+          if (this.#left() <= 0) continue;
           if (this.#parts.size > 0) await randomDelay(pause, this.#run);
           await this.#placeNext();
         }
@@ -188,29 +195,41 @@ class Work {
     if (part.status === "unsent") await this.#desk.run("catchUp", {}, this.#run);
     this.#learn(await this.#desk.run("orders", { all: true, ticket: part.ticketId }, this.#run));
     const { status, reason } = this.#parts.get(part.ref) ?? part;
-    if (status === "refused") throw new PartRefused(part.ref, reason ?? "no reason was given");
+    if (status === "refused" && reason === NEVER_ARRIVED && this.#lost < MOST_LOST) this.#lost += 1;
+    else if (status === "refused") throw new PartRefused(part.ref, reason ?? "no reason was given");
     if (status === "cancelled") throw new PartCancelled(part.ref);
   }
 
   #learn(orders: readonly OrderView[]): void {
     for (const order of orders) {
       const isPart = order.worked?.id === this.#tag.id || this.#parts.has(order.ref);
-      if (isPart) this.#parts.set(order.ref, { ...order, worked: this.#tag });
+      if (isPart) this.#keep(order);
     }
+  }
+
+  /** What the chain shows counts before what the exchange says. */
+  #keep(order: OrderView): void {
+    this.#parts.set(order.ref, { ...order, worked: this.#tag, ...this.#shown.get(order.ref) });
   }
 
   /**
    * Parts that ended unfilled can be filled no more, whatever the exchange says, once their tickets are back in the
-   * account. Until then the total might grow beyond the order.
+   * account. Until then the total might grow beyond the order; then what the chain shows is all.
    */
   async #closeUnfilled(): Promise<void> {
     // What has ended has nothing remaining, filled or not.
-    const unfilled = [...this.#parts.values()].filter(({ filled, quantity }) => filled < quantity);
-    const ended = unfilled.map(({ ticketId }) => ticketId);
+    const ended = [...this.#parts.values()].filter(
+      ({ ref, filled, quantity }) => filled < quantity && !this.#shown.has(ref),
+    );
     if (ended.length === 0) return;
     const open = new Set((await this.#desk.run("tickets", {}, this.#run)).map(({ ticketId }) => ticketId));
-    const tickets = ended.filter((ticketId) => open.has(ticketId));
+    const tickets = ended.map(({ ticketId }) => ticketId).filter((ticketId) => open.has(ticketId));
     if (tickets.length > 0) await this.#desk.run("closeTickets", { tickets, wait: true }, this.#run);
+    const history = await this.#desk.run("history", {}, this.#run);
+    for (const part of ended) {
+      this.#shown.set(part.ref, filledOnChain(part, history));
+      this.#keep(part);
+    }
   }
 
   async #placeNext(): Promise<void> {
@@ -220,7 +239,7 @@ class Work {
     this.#isPlacing = true;
     const [placed] = await this.#desk.run("place", { orders: [order], tickets: "fresh" }, this.#run);
     this.#isPlacing = false;
-    if (placed?.order) this.#parts.set(placed.order.ref, { ...placed.order, worked: this.#tag });
+    if (placed?.order) this.#keep(placed.order);
     // One that is unsent may have arrived: it is looked after like any other.
     if (placed?.refusal && !(placed.order && LIVE.has(placed.order.status))) {
       throw new HedgerowError(placed.refusal.code, placed.refusal.message, placed.refusal.details);
@@ -234,7 +253,7 @@ class Work {
       const live = this.#live();
       if (live === undefined) return;
       const { order } = await this.#desk.run("cancel", { order: live.ref });
-      if (order !== null) this.#parts.set(order.ref, { ...order, worked: this.#tag });
+      if (order !== null) this.#keep(order);
     } catch (error) {
       if (!(error instanceof HedgerowError)) throw error;
     }
@@ -243,6 +262,19 @@ class Work {
   #report(status: WorkedReport["status"], error?: HedgerowError): WorkedReport {
     return reportOf(this.#terms, this.#tag, [...this.#parts.values()], status, error);
   }
+}
+
+/** What the fills of a part's ticket come to: it carried no other order. */
+function filledOnChain(
+  { ticketId, side }: OrderView,
+  history: readonly HistoryEntry[],
+): Pick<OrderView, "filled" | "averagePrice"> {
+  const fills = history.filter((entry) => entry.kind === "fill" && entry.ticketId === ticketId);
+  const sign = side === "buy" ? 1 : -1;
+  const own = fills.filter(({ position }) => position * sign > 0);
+  const filled = own.reduce((sum, { position }) => sum + position * sign, 0);
+  const value = own.reduce((sum, { position, price }) => sum + BigInt(price ?? 0) * BigInt(position * sign), 0n);
+  return { filled, averagePrice: filled === 0 ? null : (value / BigInt(filled)).toString() };
 }
 
 /** Contracts of the next part, drawn anew for each, and never more than are left. */

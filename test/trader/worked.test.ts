@@ -9,6 +9,7 @@ import {
   type OrderRequest,
   type RunOptions,
 } from "../../src/trader/commands.ts";
+import { NEVER_ARRIVED } from "../../src/trader/desk/orderViews.ts";
 import { throwIfInterrupted } from "../../src/trader/desk/reach.ts";
 import { HedgerowError } from "../../src/protocol/errors.ts";
 import type { Hex } from "../../src/protocol/keys.ts";
@@ -30,6 +31,8 @@ type Market = {
   look?: (order: OrderView, looks: number) => Partial<OrderView>;
   /** What comes of placing one; undefined: it is taken. */
   place?: (request: OrderRequest, nth: number) => Partial<OrderView> | HedgerowError | undefined;
+  /** Contracts of an order that the chain shows; those that the exchange tells of, if left out. */
+  shown?: (order: OrderView) => number;
 };
 
 /** A wallet with an exchange that does as it is told, and that remembers its orders. */
@@ -98,6 +101,12 @@ function standIn(market: Market = {}) {
       for (const ticketId of tickets) openTickets.delete(ticketId as Hex);
       return [];
     },
+    history: () =>
+      [...orders.values()].map((order) => {
+        const count = market.shown?.(order) ?? order.filled;
+        const position = order.side === "buy" ? count : -count;
+        return { kind: "fill", ticketId: order.ticketId, position, price: order.limitPrice };
+      }),
     catchUp: () => ({ resent: 0, abandoned: 0, ordersFound: 0, notes: [] }),
   };
 
@@ -216,11 +225,52 @@ test("Ctrl-C cancels the part in the market and tells what is filled; resumed, i
   await assert.rejects(resumeWorked(desk, "00".repeat(8)), UnknownWorkedOrder);
 });
 
-test("a part without an answer is sent again and not replaced by another [PRI-17]", async () => {
+test("a part without an answer is asked about and not replaced by another [PRI-17]", async () => {
   const desk = standIn({ place: (_, nth) => (nth === 2 ? { status: "unsent", seq: null } : undefined) });
   const report = await workOrder(desk, PLAN, AT_ONCE);
   assert.equal(report.filled, 100);
   assert.equal(desk.asked.filter(({ name }) => name === "catchUp").length, 1);
+});
+
+test("a part that never arrived makes room for another once its ticket is back, a few times [PRI-17, DSK-11]", async () => {
+  const lost = { status: "refused", reason: NEVER_ARRIVED, remaining: 0 } as const;
+  const filled = { status: "filled", remaining: 0 } as const;
+  const desk = standIn({
+    place: (_, nth) => (nth === 2 ? { status: "unsent", seq: null } : undefined),
+    look: ({ status, quantity }) => (status === "unsent" ? lost : { ...filled, filled: quantity }),
+  });
+  const report = await workOrder(desk, PLAN, AT_ONCE);
+  assert.deepEqual([report.status, report.filled, report.reason], ["filled", 100, null]);
+  assert.equal(desk.asked.filter(({ name }) => name === "closeTickets").length, 1);
+  assert(!desk.openTickets.has([...desk.orders.values()][1]?.ticketId ?? "0x"));
+
+  const swallowing = standIn({ place: () => ({ status: "unsent", seq: null }), look: () => lost });
+  const stopped = await workOrder(swallowing, PLAN, AT_ONCE);
+  assert.deepEqual([stopped.status, stopped.reason?.code, stopped.parts], ["stopped", "PartRefused", 4]);
+});
+
+test("what the exchange keeps quiet about counts: the parts never come to more than the order [PRI-17]", async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(fc.nat(100), { minLength: 1, maxLength: 8 }), async (percents) => {
+      // Each part ends early with nothing filled, by the exchange's word; the chain shows otherwise.
+      const onChain = new Map<string, number>();
+      const desk = standIn({
+        look: (order, looks) => {
+          const percent = percents[looks - 1];
+          const filled = percent === undefined ? order.quantity : Math.floor((order.quantity * percent) / 100);
+          onChain.set(order.ref, filled);
+          const end = { remaining: 0, averagePrice: order.limitPrice };
+          return percent === undefined ? { ...end, filled, status: "filled" } : { ...end, filled: 0, status: "expired" };
+        },
+        shown: ({ ref }) => onChain.get(ref) ?? 0,
+      });
+      const report = await workOrder(desk, PLAN, AT_ONCE);
+      const total = [...onChain.values()].reduce((sum, filled) => sum + filled, 0);
+      assert.deepEqual([report.status, report.filled, total], ["filled", 100, 100]);
+      assert.equal(report.averagePrice, PLAN.limitPrice);
+    }),
+    { numRuns: 30 },
+  );
 });
 
 test("what is refused or cancelled by somebody else stops the work, and so does the end of the day [PRI-17]", async () => {

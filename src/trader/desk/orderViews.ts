@@ -5,6 +5,9 @@ import type { StoredOrder } from "../orderStore.ts";
 import type { AccountReader } from "../reports/reader.ts";
 import type { FailureView, OrderView } from "../views.ts";
 
+/** Why an order was given up that nobody answered and that the exchange does not have (spec DSK-11). */
+export const NEVER_ARRIVED = "it never reached the exchange";
+
 /** The name by which a trader calls an order. */
 export function refOf(clientId: bigint): string {
   return clientId.toString(16).padStart(16, "0");
