@@ -97,6 +97,8 @@ export type WatchEvent =
 
 /** Trades and own fills that are remembered. */
 const REMEMBERED = 200;
+/** Levels of a side that are remembered, the best ones: an exchange that names more would fill the memory. */
+export const MOST_LEVELS = 10_000;
 const NOTICE_SECONDS = 20;
 const MOST_DEPTH = 100;
 const FIRST_DEPTH = 5;
@@ -148,7 +150,9 @@ export function reduce(model: WatchModel, event: WatchEvent): WatchModel {
         : { ...model, now: event.at, connection: { state: "lost", since: event.at, reason: event.reason } };
     case "book": {
       const { slot, seq, bids, asks } = event.book;
-      return slot === model.slot ? { ...model, book: { seq, bids, asks } } : model;
+      return slot === model.slot
+        ? { ...model, book: { seq, bids: bids.slice(0, MOST_LEVELS), asks: asks.slice(0, MOST_LEVELS) } }
+        : model;
     }
     case "update":
       return event.slot === model.slot && model.book !== undefined
@@ -246,7 +250,8 @@ function withLevel(levels: readonly Level[], level: Level, notBefore: (price: bi
   const found = levels.findIndex(({ price }) => notBefore(price));
   const at = found === -1 ? levels.length : found;
   const replaced = levels[at]?.price === level.price ? 1 : 0;
-  return level.quantity === 0 ? levels.toSpliced(at, replaced) : levels.toSpliced(at, replaced, level);
+  if (level.quantity === 0) return levels.toSpliced(at, replaced);
+  return levels.toSpliced(at, replaced, level).slice(0, MOST_LEVELS);
 }
 
 /** Trades of two lists, each once, newest first; what is known stays the same object. */

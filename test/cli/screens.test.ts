@@ -7,7 +7,15 @@ import { lookOf, wantsColour, wantsUnicode } from "../../src/cli/colours.ts";
 import { marketTable } from "../../src/cli/marketsRun.ts";
 import { bookPicture, render } from "../../src/cli/screen.ts";
 import { candleChart } from "../../src/cli/screenCandles.ts";
-import { emptyModel, type Key, marketOf, reduce, type WatchEvent, type WatchModel } from "../../src/cli/screenModel.ts";
+import {
+  emptyModel,
+  type Key,
+  marketOf,
+  MOST_LEVELS,
+  reduce,
+  type WatchEvent,
+  type WatchModel,
+} from "../../src/cli/screenModel.ts";
 import { changesBetween, keysIn } from "../../src/cli/screenTerminal.ts";
 import { feedWallet } from "../../src/cli/watchFeed.ts";
 import { amountText, cell, cutTo, durationText, priceFormat, widthOf } from "../../src/cli/screenText.ts";
@@ -395,6 +403,28 @@ test("fills of an order are told apart by what its mean price grew by, each once
       [1, 100n],
     ],
   );
+});
+
+test("of a book without an end only the best ten thousand levels of each side are kept [SCR-11]", () => {
+  const side = (step: bigint, count: number) =>
+    Array.from({ length: count }, (_, i) => ({ price: step * BigInt(i + 1), quantity: 1, orders: 1 }));
+  const whole: WatchEvent = {
+    kind: "book",
+    book: { slot: 0, seq: 0, bids: side(-1n, MOST_LEVELS + 5), asks: side(1n, MOST_LEVELS) },
+  };
+  const better = { side: "sell" as const, price: 0n, quantity: 1, orders: 1 };
+  const worse = { side: "buy" as const, price: -1_000_000n, quantity: 1, orders: 1 };
+  const step: WatchEvent = { kind: "update", slot: 0, update: { seq: 1, prevSeq: 0, changes: [better, worse] } };
+  const { book } = after(day(marketWith()), whole, step);
+  const ends = [book?.bids, book?.asks].map((levels = []) => [
+    levels.length,
+    levels.at(0)?.price,
+    levels.at(-1)?.price,
+  ]);
+  assert.deepEqual(ends, [
+    [MOST_LEVELS, -1n, -BigInt(MOST_LEVELS)],
+    [MOST_LEVELS, 0n, BigInt(MOST_LEVELS) - 1n],
+  ]);
 });
 
 test("steps of the book are the same as the whole book that they lead to [SCR-3]", () => {
