@@ -205,26 +205,9 @@ export class TraderAccount {
     return equity(this.holdings, valuation);
   }
 
-  /** Initial margin of the note's positions, in base units. */
-  get marginUsed(): bigint {
-    return this.account.positions.reduce((sum, position, slot) => {
-      const margin = this.chain.markets(this.chain.epoch)[slot]?.initialMargin ?? 0n;
-      return sum + (position < 0n ? -position : position) * margin;
-    }, 0n);
-  }
-
   /** Cash that the note can give away: its equity at the initial band, before the relay fee; negative in a margin call. */
   get freeCash(): bigint {
     return equity(this.account, bandValuation(this.chain.markets(this.chain.epoch), "initialMargin"));
-  }
-
-  /** Most contracts that one order at this price can be for, on a ticket of its own funded from the note. */
-  buyingPower(slot: number, side: Trade["side"], price: bigint): bigint {
-    const perContract = cashFor(this.market(slot), { side, price, quantity: 1n });
-    const free = this.freeCash - this.relayFee;
-    if (free <= 0n) return 0n;
-    const most = perContract > 0n ? free / perContract : MOST_CONTRACTS;
-    return most < MOST_CONTRACTS ? most : MOST_CONTRACTS;
   }
 
   /** Tickets of this account, also those whose opening is proven and not on chain yet. */
@@ -529,5 +512,3 @@ type ReleaseBy = {
   readonly position: bigint;
   readonly privateKey: Hex;
 };
-
-const MOST_CONTRACTS = (1n << 31n) - 1n;

@@ -17,6 +17,7 @@ import {
   type TransitionInput,
 } from "../../src/protocol/transition.ts";
 import { ProverRefused } from "../../src/prover/prover.ts";
+import { balanceNow } from "../support/balance.ts";
 import { freshAddress, startDesk, type Trader } from "../support/desk.ts";
 import { sharedProver } from "../support/prover.ts";
 import { NO_PROOF } from "../support/unprovenExchange.ts";
@@ -71,7 +72,7 @@ const insolvent = (error: unknown): boolean =>
 
 test("an order beyond the account's means has no proof [CIR-5, PRV-1]", async () => {
   const { account } = alice;
-  const most = account.buyingPower(0, "buy", CENTRE);
+  const most = BigInt(balanceNow(account).buyingPower[0]?.buy ?? 0);
   const tooMuch = account.ticketFor(0, { side: "buy", price: CENTRE, quantity: most + 1n });
   await assert.rejects(account.openTickets(0, [tooMuch]), insolvent);
   await assert.rejects(account.withdraw(to, account.freeCash), insolvent);

@@ -37,6 +37,7 @@ import { claimOf } from "../../src/trader/accountState.ts";
 import { memoryJournal } from "../../src/trader/journal.ts";
 import { recoverAccount } from "../../src/trader/recovery.ts";
 import { TicketBelowMargin } from "../../src/protocol/ticket.ts";
+import { balanceNow } from "../support/balance.ts";
 import { type Exchange, startExchange } from "../support/exchange.ts";
 import { sharedProver } from "../support/prover.ts";
 
@@ -223,17 +224,18 @@ describe("a trading day", () => {
     assert.equal(alice.account.account.positions[HOGS], 3n);
     assert.equal(bob.account.account.positions[HOGS], -3n);
     assert.equal(alice.account.account.cash, cashBefore - 3n * PRICE - 3n * LEAN_HOG_TERMS.fillFee - 2n * RELAY_FEE);
-    assert.equal(alice.account.marginUsed, 3n * LEAN_HOG_TERMS.initialMargin);
+    assert.equal(balanceNow(alice.account).marginUsed, String(3n * LEAN_HOG_TERMS.initialMargin));
     await assert.rejects(alice.account.closeTicket(buying), TicketNotOwned);
   });
 
   test("buying power is the largest order that can be funded [ORD-9]", async () => {
     const { account } = alice;
-    const most = account.buyingPower(HOGS, "buy", PRICE);
+    const most = BigInt(balanceNow(account).buyingPower[HOGS]?.buy ?? 0);
+    const price = account.market(HOGS).centre;
     assert(most > 0n);
-    await openOne(alice, account.ticketFor(HOGS, { side: "buy", price: PRICE, quantity: most }));
+    await openOne(alice, account.ticketFor(HOGS, { side: "buy", price, quantity: most }));
     await assert.rejects(
-      openOne(alice, account.ticketFor(HOGS, { side: "buy", price: PRICE, quantity: most + 1n })),
+      openOne(alice, account.ticketFor(HOGS, { side: "buy", price, quantity: most + 1n })),
       (error: unknown) => error instanceof ProverRefused && error.rule === "InsolventTransition",
     );
   });
