@@ -17,6 +17,8 @@ import { WrongUsage } from "./failure.ts";
 import { openDesk } from "./openTrader.ts";
 import { askPassword } from "./prompt.ts";
 import { type JsonOptions, openNetwork, walletDirectory, type WalletOptions } from "./session.ts";
+import { localTime } from "./terminal.ts";
+import { wrapped } from "./wrapped.ts";
 
 export type AskOptions = WalletOptions & JsonOptions;
 
@@ -159,7 +161,7 @@ function statusPrinter({ json }: AgentOptions, { decimals }: Network): (status: 
     const key = JSON.stringify([epoch, phase, seat, openTickets, margin?.level, duties.map(({ kind }) => kind)]);
     if (json === true || key === last) return;
     last = key;
-    console.log(`${clockTime(status.time)}  ${summaryOf(status, decimals)}`);
+    console.log(hanging(`${localTime(status.time)}  `, summaryOf(status, decimals)));
   };
 }
 
@@ -170,7 +172,7 @@ function summaryOf({ epoch, phase, seat, openTickets, liveOrders, margin, duties
     `seat ${SEATS[seat]}`,
     `${openTickets} open ${openTickets === 1 ? "ticket" : "tickets"}, ${liveOrders} live ${liveOrders === 1 ? "order" : "orders"}`,
     margin === null ? "no margin needed" : `margin ${marginWords(margin, decimals)}`,
-    next === undefined ? "nothing to do" : `next: ${DUTIES[next.kind]} at ${clockTime(next.at)}`,
+    next === undefined ? "nothing to do" : `next: ${DUTIES[next.kind]} at ${localTime(next.at)}`,
   ];
   return parts.join("; ");
 }
@@ -178,15 +180,17 @@ function summaryOf({ epoch, phase, seat, openTickets, liveOrders, margin, duties
 /** What `hedgerow agent status` prints. */
 function statusText(status: AgentStatus, decimals: number): string {
   const lines = [
-    `Agent        process ${status.pid}, since ${new Date(status.startedAt * 1_000).toLocaleString()}`,
-    `Network      ${status.network}: node ${answers(status.nodeReachable)}, exchange ${answers(status.exchangeReachable)}`,
-    `Now          ${summaryOf(status, decimals)}`,
-    ...status.duties.map(
-      ({ kind, at, deadline, reason }) =>
-        `To do        ${DUTIES[kind]} at ${clockTime(at)}` +
-        `${deadline === null ? "" : `, until ${clockTime(deadline)}`}: ${reason}`,
+    hanging("Agent        ", `process ${status.pid}, since ${localTime(status.startedAt)}`),
+    hanging(
+      "Network      ",
+      `${status.network}: node ${answers(status.nodeReachable)}, exchange ${answers(status.exchangeReachable)}`,
     ),
-    ...(status.trouble === null ? [] : [`Trouble      ${status.trouble}`]),
+    hanging("Now          ", summaryOf(status, decimals)),
+    ...status.duties.map(({ kind, at, deadline, reason }) => {
+      const until = deadline === null ? "" : `, until ${localTime(deadline)}`;
+      return hanging("To do        ", `${DUTIES[kind]} at ${localTime(at)}${until}: ${reason}`);
+    }),
+    ...(status.trouble === null ? [] : [hanging("Trouble      ", status.trouble)]),
   ];
   return lines.join("\n");
 }
@@ -198,11 +202,14 @@ function marginWords({ level, free, short, freePercent }: NonNullable<AgentStatu
 }
 
 function eventLine({ event, time, message }: AgentEvent): string {
-  return `${clockTime(time)}  ${event}: ${message}`;
+  return hanging(`${localTime(time)}  `, `${event}: ${message}`);
 }
 
-function clockTime(seconds: number): string {
-  return new Date(seconds * 1_000).toLocaleTimeString();
+/** A line of a screen, 80 columns wide; what is too long goes on below its beginning. */
+function hanging(head: string, text: string): string {
+  return wrapped(text, 80 - head.length)
+    .map((line, i) => (i === 0 ? head : " ".repeat(head.length)) + line)
+    .join("\n");
 }
 
 function answers(does: boolean): string {
