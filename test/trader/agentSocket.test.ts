@@ -230,7 +230,8 @@ test("params are checked by the command's own schema before anything runs [AGT-3
   for (const request of bad) socket.write(`${JSON.stringify(request)}\n`);
   await until(() => lines().length === bad.length);
   const codes = lines().map((line) => (line as { error: { code: string } }).error.code);
-  assert.deepEqual(codes.toSorted(), [...Array(3).fill("BadParams"), ...Array(3).fill("BadRequest")]);
+  const three = (code: string): string[] => [code, code, code];
+  assert.deepEqual(codes.toSorted(), [...three("BadParams"), ...three("BadRequest")]);
   assert.deepEqual(seen, []);
 });
 

@@ -15,7 +15,7 @@ import { proxyAt } from "../../src/trader/proxy.ts";
 import { lifeOf } from "../../src/trader/reports/life.ts";
 import { readRelayFee } from "../../src/trader/reports/reader.ts";
 import { createWallet } from "../../src/trader/store.ts";
-import { workOrder } from "../../src/trader/worked.ts";
+import { resumeWorked, workOrder } from "../../src/trader/worked.ts";
 import { freshAddress } from "../support/desk.ts";
 import { type Asked, type RecordingNode, startRecordingNode } from "../support/recordingNode.ts";
 import { startSocksServer } from "../support/socksServer.ts";
@@ -257,15 +257,15 @@ test("a proxy that goes away while a transition is waited for takes nothing back
   try {
     await hidden.run("deposit", { amount: dollars(1_000n), faucet: true });
     stage.hold();
-    const stopped = Promise.withResolvers<void>();
-    const asked = Promise.withResolvers<void>();
+    const stopped = Promise.withResolvers<boolean>();
+    const asked = Promise.withResolvers<boolean>();
     const withdrawing = hidden.run(
       "withdraw",
       { amount: dollars(1n), to: freshAddress() },
       {
         onProgress: ({ text }) => {
-          if (text.startsWith("waiting until the chain shows")) socks.stop().then(stopped.resolve, stopped.reject);
-          if (text.includes("does not answer")) asked.resolve();
+          if (text.startsWith("waiting until the chain shows")) stopped.resolve(socks.stop().then(() => true));
+          if (text.includes("does not answer")) asked.resolve(true);
         },
       },
     );
@@ -314,6 +314,13 @@ test("an order is worked on tickets of their own, and the book never shows more 
     const parts = await buyer.run("orders", { all: true });
     assert.deepEqual([parts.length, new Set(parts.map(({ ticketId }) => ticketId)).size], [report.parts, report.parts]);
     assert.deepEqual(await buyer.run("orders", {}), []);
+    // Resumed, the part that was cut off counts with what the chain shows of its ticket.
+    await seller.run("place", { orders: [{ slot: 0, side: "sell", quantity: 3, limitPrice }] });
+    const look = { fromMs: 100, toMs: 200 };
+    const resumed = await resumeWorked(buyer, report.id, { pause: { fromMs: 0, toMs: 20 }, look });
+    assert.deepEqual([resumed.status, resumed.filled, resumed.averagePrice], ["filled", 6, limitPrice]);
+    const fills = (await buyer.run("history", {})).filter(({ kind }) => kind === "fill");
+    assert(fills.reduce((sum, { position }) => sum + position, 0) <= 6);
   } finally {
     await seller.close();
     await buyer.close();

@@ -260,7 +260,9 @@ test("what the exchange keeps quiet about counts: the parts never come to more t
           const filled = percent === undefined ? order.quantity : Math.floor((order.quantity * percent) / 100);
           onChain.set(order.ref, filled);
           const end = { remaining: 0, averagePrice: order.limitPrice };
-          return percent === undefined ? { ...end, filled, status: "filled" } : { ...end, filled: 0, status: "expired" };
+          return percent === undefined
+            ? { ...end, filled, status: "filled" }
+            : { ...end, filled: 0, status: "expired" };
         },
         shown: ({ ref }) => onChain.get(ref) ?? 0,
       });

@@ -51,11 +51,7 @@ export function marginOf(input: MarginInput): MarginView {
   };
 }
 
-function levelOf(
-  free: bigint,
-  percent: number | null,
-  warnPercents: readonly number[],
-): MarginView["level"] {
+function levelOf(free: bigint, percent: number | null, warnPercents: readonly number[]): MarginView["level"] {
   if (free < 0n) return "call";
   if (percent === null) return "good";
   return warnPercents.some((threshold) => percent < threshold) ? "warning" : "good";
