@@ -30,7 +30,10 @@ const AIM = { beyondProofMs: 300, firstPromptMs: 400 };
 /** A command of the benchmark failed: nothing is measured. */
 class CommandFailed extends HedgerowError {
   constructor(args: readonly string[], output: string) {
-    super("CommandFailed", `hedgerow ${args.join(" ")} failed: ${output.slice(-2_000)}`, {});
+    super(
+      "CommandFailed",
+      `hedgerow ${args.join(" ")} failed: ${output.slice(-2_000).trim()}: put that right and measure again`,
+    );
   }
 }
 

@@ -1,3 +1,5 @@
+import { shortTicket } from "../trader/markets.ts";
+
 /** Values of an error in words. A name that the error does not carry makes the general sentence do. */
 export type Values = {
   /** Base units as collateral units. */
@@ -253,7 +255,7 @@ export const EXPLANATIONS: Readonly<Record<string, Explanation>> = {
   TicketHasOrders: refused(
     "Orders live on the ticket, and closing it would take them out of the book.",
     "hedgerow cancel ORDER first; hedgerow orders lists them.",
-    ({ text }) => `On ticket ${text("ticketId").slice(0, 18)} lives order ${text("orders")}.`,
+    ({ text }) => `On ticket ${shortTicket(text("ticketId"))} lives order ${text("orders")}.`,
   ),
   TicketNotOwned: refused("It is not an open ticket of this account.", "hedgerow ticket list shows those that are."),
   WrongTicketEpoch: refused(
@@ -408,7 +410,7 @@ export const EXPLANATIONS: Readonly<Record<string, Explanation>> = {
   AnswerRefused: unreachable(
     "The exchange's answer is not believed: it does not fit what was asked.",
     "hedgerow orders asks again. Your money is safe: the chain decides.",
-    ({ text }) => `The exchange's answer about order ${text("name")} is not believed: ${text("reason")}.`,
+    ({ text }) => `The exchange's answer about ${text("about")} ${text("name")} is not believed: ${text("reason")}.`,
   ),
   InvalidReceipt: unreachable(
     "A receipt is not signed by the operator, or not for what was sent.",

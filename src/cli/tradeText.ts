@@ -1,4 +1,4 @@
-import { formatAmount } from "../trader/markets.ts";
+import { formatAmount, shortTicket } from "../trader/markets.ts";
 import type { OrderView, TicketSummary, TransitionView } from "../trader/views.ts";
 import type { WorkedReport } from "../trader/worked.ts";
 import { localTime, table } from "./terminal.ts";
@@ -15,7 +15,7 @@ export function orderText(order: OrderView, receipts: number, decimals: number):
     ["order", `${order.ref}  ${order.side} ${order.quantity} ${order.contract}, ${kindOf(order, decimals)}`],
     ["state", stateOf(order, decimals)],
     ["until", localTime(order.expiry)],
-    ["ticket", order.ticketId.slice(0, 18)],
+    ["ticket", shortTicket(order.ticketId)],
     ["proof", `${receipts} signed receipt${receipts === 1 ? "" : "s"}, checked and kept`],
   ];
   return lines.map(([name = "", text = ""]) => `${name.padEnd(7)} ${text}`).join("\n");

@@ -1,7 +1,7 @@
 import type { ChainState } from "../chain/chainState.ts";
 import { claimOf, isLeftOver } from "../trader/accountState.ts";
 import type { Network } from "../trader/home.ts";
-import { contractName } from "../trader/markets.ts";
+import { contractName, shortTicket } from "../trader/markets.ts";
 import { fillsOf, type FoundAccount } from "../trader/recovery.ts";
 import { dollars, table } from "./terminal.ts";
 
@@ -92,7 +92,7 @@ export function foundText(found: FoundView, decimals: number): string {
   ];
   if (tickets.length === 0) return lines.join("\n");
   const rows = tickets.map((ticket) => [
-    ticket.ticketId.slice(0, 10),
+    shortTicket(ticket.ticketId),
     ticket.contract,
     money(ticket.cash),
     `${ticket.position}`,

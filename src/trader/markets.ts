@@ -3,8 +3,8 @@ import { HedgerowError } from "../protocol/errors.ts";
 import type { Hex } from "../protocol/keys.ts";
 
 /*
- * How people name markets and write money: names for contractIds and slots, decimal collateral for base units. Exact in
- * both directions: nothing is ever rounded here.
+ * How people name markets and tickets, and write money: names for contractIds and slots, decimal collateral for base
+ * units. Exact in both directions: nothing is ever rounded here.
  */
 
 /** A market of an epoch with its place. */
@@ -42,6 +42,11 @@ export function contractName(contractId: Hex): string {
   const text = bytes.subarray(0, end);
   const printable = end > 0 && text.every((byte) => byte >= 0x20 && byte <= 0x7e);
   return printable ? String.fromCharCode(...text) : contractId;
+}
+
+/** The beginning of a ticket's id: long enough to be its name. */
+export function shortTicket(ticketId: string): string {
+  return ticketId.slice(0, 18);
 }
 
 /** The listed markets of an epoch, by slot. */

@@ -12,6 +12,7 @@ import type { OrderChange, OrderRequest, TicketChoice } from "../commands.ts";
 import type { Connections } from "../connections.ts";
 import { randomDelay } from "../delay.ts";
 import { isLive } from "../liveOrder.ts";
+import { shortTicket } from "../markets.ts";
 import type { OrderStore, StoredOrder } from "../orderStore.ts";
 import { BadRecord } from "../storedForms.ts";
 import type { ReceiptStore } from "../receiptStore.ts";
@@ -53,12 +54,12 @@ export class NothingToReduce extends HedgerowError {
 
 /** An answer of the exchange is about something else than was asked, or comes without a receipt. Nothing rests on it. */
 export class AnswerRefused extends HedgerowError {
-  constructor(name: string, reason: string) {
+  constructor(about: "order" | "ticket", name: string, reason: string) {
     super(
       "AnswerRefused",
-      `the exchange's answer about order ${name} is not believed: ${reason}; the order is written down, and ` +
+      `the exchange's answer about ${about} ${name} is not believed: ${reason}; what was signed is written down, and ` +
         `hedgerow orders asks again`,
-      { name, reason },
+      { about, name, reason },
     );
   }
 }
@@ -463,7 +464,7 @@ export class Ordering {
       this.#fault(entry, order) ??
       (isOther ? "it is about another revision" : undefined) ??
       (own.length === 0 ? "it carries no receipt for this order" : undefined);
-    if (fault !== undefined) throw new AnswerRefused(name, fault);
+    if (fault !== undefined) throw new AnswerRefused("order", name, fault);
     this.#receipts.append(own.map((signed) => ({ ticketId, clientId, signed })));
     this.#orders.report(order);
     return this.#placedView(ticketId, clientId, own.length);
@@ -521,7 +522,9 @@ export class Ordering {
       throw error;
     }
     // No honest exchange lets so many rest on a ticket: they would fill the wallet.
-    if (open.length > MOST_ORDERS) throw new AnswerRefused(ticketId.slice(2, 18), `it names ${open.length} orders`);
+    if (open.length > MOST_ORDERS) {
+      throw new AnswerRefused("ticket", shortTicket(ticketId), `it names ${open.length} orders`);
+    }
     this.#asked.add(ticketId);
     for (const report of open) if (report.ticketId === ticketId) this.#learn(report, slot);
     const isOpen = new Set(open.map(({ clientId }) => clientId));
@@ -579,7 +582,7 @@ export class Ordering {
     const report = await this.#fetch(this.#connections.ofTicket(ticketId), watch, clientId, options);
     const stored = this.#orders.get(ticketId, clientId);
     const fault = report === undefined || stored === undefined ? undefined : this.#fault(stored.entry, report);
-    if (fault !== undefined) throw new AnswerRefused(refOf(clientId), fault);
+    if (fault !== undefined) throw new AnswerRefused("order", refOf(clientId), fault);
     return report;
   }
 

@@ -1,4 +1,4 @@
-import { formatAmount } from "../markets.ts";
+import { formatAmount, shortTicket } from "../markets.ts";
 import type { StatementView } from "../views.ts";
 import { KIND_WORDS, RECONCILIATION, utcTime } from "./words.ts";
 
@@ -77,7 +77,7 @@ export function statementHtml(view: StatementView, decimals: number): string {
         String(entry.epoch),
         KIND_WORDS[entry.kind],
         entry.contract ?? "",
-        entry.ticketId?.slice(2, 10) ?? "",
+        entry.ticketId === null ? "" : shortTicket(entry.ticketId),
         entry.position === 0 ? "" : String(entry.position),
         entry.price === null ? "" : money(entry.price),
         entry.amount === "0" ? "" : money(entry.amount),
