@@ -12,18 +12,22 @@ export type Finding = {
   readonly remedy: string;
 };
 
+/** It is there, and as it must be. */
 export function good(what: string, found: string): Finding {
   return { what, status: "ok", ok: true, found, remedy: "" };
 }
 
+/** It is there, and something about it should be done. */
 export function warning(what: string, found: string, remedy: string): Finding {
   return { what, status: "warn", ok: true, found, remedy };
 }
 
+/** It is not there, or of no use: things will fail without it. */
 export function missing(what: string, found: string, remedy: string): Finding {
   return { what, status: "missing", ok: false, found, remedy };
 }
 
+/** It was not looked at. */
 export function skipped(what: string, found: string, remedy: string): Finding {
   return { what, status: "skipped", ok: true, found, remedy };
 }

@@ -64,6 +64,11 @@ const addSchema = z.object({
 /** A network as `network show --json` prints it. */
 const shownSchema = networkSchema.extend({ chosen: z.boolean() });
 
+/**
+ * hedgerow network add: remembers a network whose parts belong together. Throws WrongUsage, BadName,
+ * NetworkWithoutHouse, NetworkOfAnotherHouse, NetworkOfAnotherOperator, NetworkOfAnotherKey, and what reaching its
+ * parts throws.
+ */
 export async function addNetwork(name: string, options: AddOptions): Promise<void> {
   const parsed = addSchema.safeParse(options);
   if (!parsed.success) {
@@ -119,6 +124,7 @@ async function lookedUp(
   }
 }
 
+/** hedgerow network list. Throws MalformedFile. */
 export function showNetworks(options: HomeOptions): void {
   const home = homeDirectory(options.home);
   const chosen = readSettings(home).network;
@@ -140,6 +146,7 @@ export function showNetworks(options: HomeOptions): void {
   }
 }
 
+/** hedgerow network show: the one named, or the chosen one. Throws WrongUsage, NetworkNotFound. */
 export function showNetwork(name: string | undefined, options: HomeOptions): void {
   const home = homeDirectory(options.home);
   const meant = name ?? readSettings(home).network;
@@ -147,6 +154,7 @@ export function showNetwork(name: string | undefined, options: HomeOptions): voi
   print(home, readNetwork(home, meant), options);
 }
 
+/** hedgerow network use: chooses one. Throws NetworkNotFound, BadName. */
 export function useNetwork(name: string, options: HomeOptions): void {
   const home = homeDirectory(options.home);
   const network = readNetwork(home, name);
@@ -155,6 +163,7 @@ export function useNetwork(name: string, options: HomeOptions): void {
   else console.log(`Network "${name}" is chosen.`);
 }
 
+/** hedgerow network remove. Throws NetworkNotFound, BadName. */
 export function forgetNetwork(name: string, options: HomeOptions): void {
   removeNetwork(homeDirectory(options.home), name);
   console.log(options.json === true ? JSON.stringify({ removed: name }) : `Network "${name}" is forgotten.`);

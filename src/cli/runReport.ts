@@ -165,6 +165,7 @@ export function fillsOf({ ticketId }: OrderView, { fills }: Pick<ChainState, "fi
   });
 }
 
+/** Counts of a run over all its clients. A trade between two of them counts once. `seconds`: how long it took. */
 export function summaryOf(clients: Readonly<Record<string, TradesClient>>, seconds: number): Trades["summary"] {
   const orders = Object.values(clients).flatMap((client) => client.orders);
   const trades = new Map(orders.flatMap(({ fills }) => fills.map((fill) => [`${fill.seq}.${fill.n}`, fill.quantity])));

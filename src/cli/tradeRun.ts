@@ -62,6 +62,7 @@ export type ReplaceOptions = Common & {
   readonly goodTill?: string;
 };
 
+/** hedgerow deposit. Throws WrongUsage, BadAmount, and what depositing throws. */
 export async function deposit(text: string, options: MoneyOptions, io: Io): Promise<void> {
   const amount = await parseAmountOf("the amount", text, await io.decimals(options));
   const { faucet, hold, wait } = options;
@@ -85,6 +86,7 @@ export async function fund(names: readonly string[], options: WaitOptions, io: I
   );
 }
 
+/** hedgerow withdraw. Throws WrongUsage, BadAmount, and what withdrawing throws. */
 export async function withdraw(text: string, options: MoneyOptions, io: Io): Promise<void> {
   const amount = await parseAmountOf("the amount", text, await io.decimals(options));
   const to = await parseAddress("--to", options.to ?? "");
@@ -165,12 +167,14 @@ function ticketsOf({ ticket, linked }: OrderOptions): TicketChoice {
   return linked === true ? "linked" : "fresh";
 }
 
+/** hedgerow orders. Throws what asking the exchange throws. */
 export async function orders(options: ListOptions, io: Io): Promise<void> {
   const decimals = await io.decimals(options);
   const none = options.all ? "no order was ever placed" : "no order lives; --all shows those that are over";
   await once("orders", { all: options.all === true }, options, io, (list) => ordersText(list, decimals, none));
 }
 
+/** hedgerow cancel: one order, or all. Throws WrongUsage, and the refusal of what was not cancelled. */
 export async function cancel(order: string | undefined, options: ListOptions, io: Io): Promise<void> {
   if ((order === undefined) === (options.all === undefined)) {
     throw new WrongUsage("which order?", "give its name, or --all; hedgerow orders lists them");
@@ -210,6 +214,7 @@ function answerAll(list: readonly PlacedView[], options: Common, io: Io, decimal
   throw new HedgerowError(first.code, `${count}: ${first.message}`, details);
 }
 
+/** hedgerow replace. Throws WrongUsage, BadAmount, and what the order is refused for. */
 export async function replace(order: string, options: ReplaceOptions, io: Io): Promise<void> {
   const { limit, quantity, goodTill } = options;
   const decimals = await io.decimals(options);
@@ -229,6 +234,7 @@ export async function replace(order: string, options: ReplaceOptions, io: Io): P
   );
 }
 
+/** hedgerow ticket open. Throws WrongUsage, BadAmount, and what opening throws. */
 export async function openTickets(
   marketText: string,
   options: WaitOptions & { readonly count: string; readonly cash: string },
@@ -248,11 +254,13 @@ export async function openTickets(
   );
 }
 
+/** hedgerow ticket list. */
 export async function tickets(options: ListOptions, io: Io): Promise<void> {
   const decimals = await io.decimals(options);
   await once("tickets", {}, options, io, (list) => ticketsText(list, decimals));
 }
 
+/** hedgerow ticket close: those named, or all. Throws WrongUsage, TicketHasOrders, and what closing throws. */
 export async function closeTickets(
   names: readonly string[],
   options: WaitOptions & { readonly all?: true },
@@ -282,10 +290,12 @@ async function assertNoOrders(ticket: string, service: TraderService, run: RunOp
   if (order !== undefined) throw new TicketHasOrders(order, others.length);
 }
 
+/** hedgerow renew. Throws what renewing throws. */
 export async function renew(options: WaitOptions, io: Io): Promise<void> {
   await once("renew", sending(options), options, io, transitionText);
 }
 
+/** hedgerow seat; exit and close pay to an address. Throws WrongUsage, and what the action throws. */
 export async function seat(
   action: "sleep" | "wake" | "rejoin" | "exit" | "close",
   to: string | undefined,
@@ -299,6 +309,7 @@ export async function seat(
   await once("seat", params, options, io, transitionText);
 }
 
+/** hedgerow catch-up: goes on with what was sent before. Throws what sending throws. */
 export async function catchUp(options: Common, io: Io): Promise<void> {
   await once("catchUp", {}, options, io, ({ resent, abandoned, ordersFound, notes }) =>
     [

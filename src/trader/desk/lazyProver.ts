@@ -11,6 +11,7 @@ export type LazyProver = {
   close(): Promise<void>;
 };
 
+/** A prover that loads nothing before `warm` or the first proof. `prove` throws what loading and proving throw. */
 export function lazyProver(): LazyProver {
   let loading: Promise<Prover> | undefined;
   const load = (): Promise<Prover> =>
