@@ -11,6 +11,7 @@ import { DEMO_CLEARING_TERMS } from "../../src/clearing/leanHogs.ts";
 import { type ExchangeProcess, startExchangeProcess } from "../../src/exchange/exchangeProcess.ts";
 import { type Network, writeNetwork, writeSettings } from "../../src/trader/home.ts";
 import { type Recorder, startRecorder } from "./recorder.ts";
+import { networkOf } from "./stageParts.ts";
 
 const MAIN = resolve(import.meta.dirname, "../../src/cli/main.ts");
 /** No command takes so long, on a busy machine either. Milliseconds. */
@@ -53,6 +54,7 @@ export type CliStage = {
   stop(): Promise<void>;
 };
 
+/** Starts a chain and an exchange, and a home directory that names them. Ends with `stop`. */
 export async function startCliStage(markets: readonly MarketTerms[]): Promise<CliStage> {
   // A socket's path may have a hundred bytes only.
   const directory = mkdtempSync(join(tmpdir(), "hedgerow-"));
@@ -71,15 +73,7 @@ export async function startCliStage(markets: readonly MarketTerms[]): Promise<Cl
     batchMs: 200,
     more: ["--connections-per-address", "1000", "--transitions-per-second", "100"],
   });
-  const network: Network = {
-    name: "test",
-    chain: local.url,
-    chainId: Number(local.chain.chainId),
-    clearingHouse: local.chain.address,
-    fromBlock: 0,
-    exchange: exchange.url,
-    decimals: 6,
-  };
+  const network = networkOf(local.url, local.chain, exchange.url);
   writeNetwork(home, network);
   writeSettings(home, { network: "test" });
   const running = new Set<Running>();

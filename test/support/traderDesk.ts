@@ -13,11 +13,9 @@ import type { Prover } from "../../src/prover/prover.ts";
 import { type Connections, directConnections } from "../../src/trader/connections.ts";
 import { TraderDesk } from "../../src/trader/desk.ts";
 import type { Network } from "../../src/trader/home.ts";
-import { createWallet, openWallet, type Wallet } from "../../src/trader/store.ts";
+import type { Wallet } from "../../src/trader/store.ts";
 import { sharedProver } from "./prover.ts";
-
-const PASSWORD = "a password for tests";
-const SCRYPT_N = 1024;
+import { networkOf, walletAt } from "./stageParts.ts";
 
 /** A chain and an exchange, each a process of its own, and a directory for wallets. */
 export type TraderStage = {
@@ -39,6 +37,7 @@ export type DeskOptions = {
   readonly chain?: ChainState;
 };
 
+/** Starts a chain and an exchange with real proofs. `terms`: what differs from the demo house. Ends with `stop`. */
 export async function startTraderStage(
   terms: Partial<ClearingTerms> = {},
   markets: readonly MarketTerms[] = [LEAN_HOG_TERMS],
@@ -60,15 +59,7 @@ export async function startTraderStage(
       more: ["--connections-per-address", "1000", "--transitions-per-second", "100"],
     });
   const exchange = await start();
-  const network: Network = {
-    name: "test",
-    chain: local.url,
-    chainId: Number(local.chain.chainId),
-    clearingHouse: local.chain.address,
-    fromBlock: 0,
-    exchange: exchange.url,
-    decimals: 6,
-  };
+  const network = networkOf(local.url, local.chain, exchange.url);
   const follow = async (): Promise<ChainState> => ChainState.follow(await chainOf(network));
   const deskOf = async (wallet: Wallet, options: DeskOptions): Promise<TraderDesk> => {
     const chain = options.chain ?? (await follow());
@@ -86,20 +77,9 @@ export async function startTraderStage(
     network,
     directory,
     exchange,
-    desk: async (name, options = {}) => {
-      const place = join(directory, name);
-      const wallet = await openWallet(place, PASSWORD).catch(() =>
-        createWallet(place, newSeedPhrase(), PASSWORD, { scryptN: SCRYPT_N }),
-      );
-      return deskOf(wallet, options);
-    },
+    desk: async (name, options = {}) => deskOf(await walletAt(join(directory, name), newSeedPhrase()), options),
     recovered: async (name, phrase) =>
-      deskOf(
-        await createWallet(join(directory, `${name}-${randomBytes(4).toString("hex")}`), phrase, PASSWORD, {
-          scryptN: SCRYPT_N,
-        }),
-        {},
-      ),
+      deskOf(await walletAt(join(directory, `${name}-${randomBytes(4).toString("hex")}`), phrase), {}),
     restartExchange: async () => {
       const { port } = stage.exchange;
       await stage.exchange.kill();

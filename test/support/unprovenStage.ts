@@ -14,14 +14,11 @@ import { newSeedPhrase } from "../../src/protocol/keys.ts";
 import { directConnections } from "../../src/trader/connections.ts";
 import { TraderDesk } from "../../src/trader/desk.ts";
 import type { Network } from "../../src/trader/home.ts";
-import { createWallet, openWallet } from "../../src/trader/store.ts";
 import { type Exchange, type ExchangeOptions, startExchange } from "./exchange.ts";
 import { type FlakyNode, startFlakyNode } from "./flakyNode.ts";
 import { type FlakyPort, startFlakyPort } from "./flakyPort.ts";
+import { networkOf, walletAt } from "./stageParts.ts";
 import { unprovenProver } from "./unprovenExchange.ts";
-
-const PASSWORD = "a password for tests";
-const SCRYPT_N = 1024;
 
 /** An exchange that takes transitions without proofs, served over sockets that fail when told to, and its traders. */
 export type UnprovenStage = {
@@ -43,6 +40,7 @@ export type UnprovenStage = {
   stop(): Promise<void>;
 };
 
+/** Starts a chain, and an exchange in this process that believes transitions without proofs. Ends with `stop`. */
 export async function startUnprovenStage(options: ExchangeOptions = {}): Promise<UnprovenStage> {
   const directory = await mkdtemp(join(tmpdir(), "hedgerow-stage-"));
   const x = await startExchange({ ...options, unproven: true });
@@ -86,19 +84,9 @@ export async function startUnprovenStage(options: ExchangeOptions = {}): Promise
     await running.batcher.stop().catch(() => undefined);
     await running.server.close();
   };
-  const network: Network = {
-    name: "test",
-    chain: node.url,
-    chainId: Number(x.chain.chainId),
-    clearingHouse: x.chain.address,
-    fromBlock: 0,
-    exchange: port.url,
-    decimals: 6,
-  };
+  const network = networkOf(node.url, x.chain, port.url);
   const deskOf = async (place: string, phrase: string): Promise<TraderDesk> => {
-    const wallet = await openWallet(place, PASSWORD).catch(() =>
-      createWallet(place, phrase, PASSWORD, { scryptN: SCRYPT_N }),
-    );
+    const wallet = await walletAt(place, phrase);
     const chain = await ChainState.follow(await connect(network.chain, network.clearingHouse, network.chainId));
     const verify = { domain: chain.chain.domain, operator: running.operator.operator };
     const connections = directConnections(network.exchange, { verify, timeoutMs: 5_000 });

@@ -141,7 +141,7 @@ export class WalletWorld {
     const both = [this.#maker, desk];
     const { closingTime } = await x.chain.house.read.epochOf([desk.chain.epoch]);
     await x.advanceTime(Number(closingTime - (await x.now())) + 1);
-    await until(async () => {
+    await until("the day is over", async () => {
       await desk.account.sync();
       return desk.chain.phase === "window";
     });
@@ -154,7 +154,7 @@ export class WalletWorld {
     await call(x.chain, x.operator, { functionName: "openEpoch", args: [] });
     await desk.account.sync();
     const { epoch } = desk.chain;
-    await until(async () => {
+    await until("the exchange trades the next day", async () => {
       const day = await desk.connections.common.fetchEpoch();
       return day.epoch === epoch && day.phase === "trading";
     });
@@ -189,10 +189,10 @@ function ignoreRefusal(error: unknown): void {
   if (!(error instanceof HedgerowError)) throw error;
 }
 
-async function until(so: () => Promise<boolean>): Promise<void> {
+async function until(what: string, so: () => Promise<boolean>): Promise<void> {
   const deadline = performance.now() + 30_000;
   while (!(await so())) {
-    if (performance.now() > deadline) throw new Error("waited in vain");
+    if (performance.now() > deadline) throw new Error(`waited in vain until ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }
