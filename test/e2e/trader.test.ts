@@ -587,7 +587,7 @@ describe("a day ends", () => {
   });
 });
 
-test("no secret stands in what was said, in a command line, an environment or a file, and others may read nothing [ACC-1, CLI-5]", async () => {
+test("no secret stands in what was said, in a command line, an environment or a file, and others may read nothing [ACC-1, CLI-5]", () => {
   const { clearingHouse, chainId } = stage.network;
   const domain = { name: "Hedgerow", version: "1", chainId, verifyingContract: clearingHouse } as const;
   const secrets: Record<string, RegExp> = { password: new RegExp(PASSWORD) };
