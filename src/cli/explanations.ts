@@ -483,7 +483,7 @@ export const EXPLANATIONS: Readonly<Record<string, Explanation>> = {
   ),
   WalletInUse: wallet(
     "Another process has the wallet open.",
-    "Wait until it is done, or end it. hedgerow agent serves many at once.",
+    "Wait until it is done, or end it; an agent ends with hedgerow agent stop.",
     ({ text }) => `Another process has the wallet in ${text("directory")} open.`,
   ),
   WrongPassword: wallet("The password does not open the wallet.", "Type it again; the case matters."),

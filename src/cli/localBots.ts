@@ -55,7 +55,7 @@ export function planBots(named: string | undefined, markets: readonly MarketTerm
 
 const lineSchema = z.union([
   z.object({
-    bots: z.array(z.object({ name: z.string(), state: z.string(), quotes: z.int(), problem: z.string().optional() })),
+    bots: z.array(z.object({ name: z.string(), state: z.string(), quotes: z.int(), problem: z.string().nullish() })),
   }),
   z.object({ summary: z.object({ fills: z.int(), openTickets: z.int() }) }),
 ]);
@@ -101,10 +101,10 @@ export function startLocalBots(
       quoting = true;
       tell("The bots quote.");
     }
-    for (const { name, state, problem = "no reason given" } of bots) {
+    for (const { name, state, problem } of bots) {
       if (state !== "failed" || failed.has(name)) continue;
       failed.add(name);
-      warn(`Bot ${name} has failed: ${problem}`);
+      warn(`Bot ${name} has failed: ${problem ?? "no reason given"}`);
     }
   };
   if (child.stdout !== null) createInterface(child.stdout).on("line", read);

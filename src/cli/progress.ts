@@ -28,7 +28,7 @@ export function showProgress(json: boolean, stream: ProgressStream = process.std
 }
 
 function spinner(stream: ProgressStream): ProgressShow {
-  const start = performance.now();
+  let start = 0;
   let line = "";
   let timer: NodeJS.Timeout | undefined;
   const draw = (): void => {
@@ -41,6 +41,7 @@ function spinner(stream: ProgressStream): ProgressShow {
   return {
     on: (event) => {
       line = lineOf(event);
+      if (timer === undefined) start = performance.now();
       draw();
       timer ??= setInterval(draw, FRAME_MS).unref();
     },

@@ -101,7 +101,7 @@ export async function withService<T>(
     try {
       const service = await io.open(options);
       try {
-        return await work(service, { signal, onProgress: progress.on });
+        return await work(ended(service, progress.end), { signal, onProgress: progress.on });
       } finally {
         await service.close();
       }
@@ -109,6 +109,11 @@ export async function withService<T>(
       progress.end();
     }
   });
+}
+
+/** The same service; what shows its progress is gone before its answer is printed. */
+function ended(service: TraderService, end: () => void): TraderService {
+  return { run: (name, params, run) => service.run(name, params, run).finally(end), close: () => service.close() };
 }
 
 /** The command of that name that has commands of its own; made if no other module has. */

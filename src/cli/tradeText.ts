@@ -1,6 +1,7 @@
 import { formatAmount, shortTicket } from "../trader/markets.ts";
 import type { OrderView, TicketSummary, TransitionView } from "../trader/views.ts";
 import type { WorkedReport } from "../trader/worked.ts";
+import { isLive } from "../trader/liveOrder.ts";
 import { localTime, table } from "./terminal.ts";
 
 /*
@@ -14,9 +15,9 @@ export function orderText(order: OrderView, receipts: number, decimals: number):
   const lines = [
     ["order", `${order.ref}  ${order.side} ${order.quantity} ${order.contract}, ${kindOf(order, decimals)}`],
     ["state", stateOf(order, decimals)],
-    ["until", localTime(order.expiry)],
+    ...(isLive(order) ? [["until", localTime(order.expiry)]] : []),
     ["ticket", shortTicket(order.ticketId)],
-    ["proof", `${receipts} signed receipt${receipts === 1 ? "" : "s"}, checked and kept`],
+    ["kept", `${receipts} signed receipt${receipts === 1 ? "" : "s"}, checked`],
   ];
   return lines.map(([name = "", text = ""]) => `${name.padEnd(7)} ${text}`).join("\n");
 }

@@ -194,6 +194,12 @@ describe("progress", () => {
   });
 });
 
+test("the line that turns is gone before the answer is printed [CLI-2]", async () => {
+  const progress = [{ stage: "proving", text: "proving it" }] as const;
+  const { out, seen } = await hedgerow(["renew"], { progress, isTerminal: true });
+  assert.ok(seen.endsWith(`\r\u001b[2K${out}`), JSON.stringify(seen));
+});
+
 describe("wrong usage", () => {
   for (const [line, reason] of [
     ["buy 2 WTI", "no price"],

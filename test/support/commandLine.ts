@@ -21,6 +21,8 @@ export type Ran = {
   readonly code: number;
   readonly out: string;
   readonly err: string;
+  /** Both, in the order in which a terminal got them. */
+  readonly seen: string;
   readonly asked: readonly Asked[];
   readonly closed: number;
   readonly opened: readonly WalletOptions[];
@@ -117,7 +119,7 @@ export type CommandLineOptions = {
 /** Runs a command line in this process, against a wallet that answers what it is told to. */
 export async function hedgerow(line: readonly string[], options: CommandLineOptions = {}): Promise<Ran> {
   const { answers = GOOD, openFails, isTerminal = false, progress = [] } = options;
-  const [out, err]: [string[], string[]] = [[], []];
+  const [out, err, seen]: [string[], string[], string[]] = [[], [], []];
   const asked: Asked[] = [];
   const opened: WalletOptions[] = [];
   let closed = 0;
@@ -139,11 +141,18 @@ export async function hedgerow(line: readonly string[], options: CommandLineOpti
       return openFails === undefined ? Promise.resolve(service) : Promise.reject(openFails);
     },
     decimals: () => Promise.resolve(6),
-    print: (text) => out.push(`${text}\n`),
-    printError: (text) => err.push(`${text}\n`),
+    print: (text) => {
+      out.push(`${text}\n`);
+      seen.push(`${text}\n`);
+    },
+    printError: (text) => {
+      err.push(`${text}\n`);
+      seen.push(`${text}\n`);
+    },
     progress: {
       write: (text: string | Uint8Array) => {
         err.push(String(text));
+        seen.push(String(text));
         return true;
       },
       isTTY: isTerminal,
@@ -151,7 +160,7 @@ export async function hedgerow(line: readonly string[], options: CommandLineOpti
     },
   };
   const code = await runCommandLine(line, io);
-  return { code: code ?? 0, out: out.join(""), err: err.join(""), asked, closed, opened };
+  return { code: code ?? 0, out: out.join(""), err: err.join(""), seen: seen.join(""), asked, closed, opened };
 }
 
 const RESULTS: { readonly [N in CommandName]: { readonly result: z.ZodType<CommandResult<N>> } } = COMMANDS;
