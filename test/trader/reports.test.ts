@@ -122,8 +122,8 @@ test("random days: reports agree with the model, statements reconcile, and a rec
     },
   });
   t.diagnostic(`seed ${seed}: ${JSON.stringify(Object.fromEntries(kinds))}`);
-  for (const kind of ["fund", "fill", "ticket-closed", "renew", "withdraw", "defaulted"])
-    assert.ok(kinds.has(kind), kind);
+  // Chance decides which of the others happen; what is rare is played by hand in reportsDesk.test.ts.
+  for (const kind of ["fund", "ticket-opened", "renew"]) assert.ok(kinds.has(kind), kind);
 });
 
 /** A viewing key shows the same, but for deposits that were never funded. */
