@@ -20,7 +20,7 @@ import { ensureWalletsDirectory, walletDirectory, writeNetwork, writeSettings } 
 import { createWallet } from "../src/trader/store.ts";
 
 /** Samples of each figure; the first one warms the machine up and is left out. */
-const SAMPLES = 8;
+const SAMPLES = 6;
 const PASSWORD = "a password of the benchmark";
 const COMMAND = resolve(import.meta.dirname, "../src/cli/main.ts");
 const COMMAND_MS = 60_000;
