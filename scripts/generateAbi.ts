@@ -4,12 +4,12 @@ import { format, resolveConfig } from "prettier";
 import { z } from "zod";
 
 /**
- * Writes src/chain/abi.ts from the compiled contracts, so that every call, event and error is typed.
+ * Writes src/protocol/abi.ts from the compiled contracts, so that every call, event and error is typed.
  * `--check` only says whether the file belongs to the contracts.
  */
 
 const root = new URL("../", import.meta.url);
-const target = new URL("src/chain/abi.ts", root);
+const target = new URL("src/protocol/abi.ts", root);
 
 const abiSchema = z.array(z.looseObject({ type: z.string(), name: z.string().optional() }));
 type Abi = z.infer<typeof abiSchema>;
@@ -68,7 +68,7 @@ const present = (() => {
 })();
 if (process.argv.includes("--check")) {
   const same = wanted === present;
-  console.log(same ? "abi: up to date" : "abi: src/chain/abi.ts is stale; run node scripts/generateAbi.ts");
+  console.log(same ? "abi: up to date" : "abi: src/protocol/abi.ts is stale; run node scripts/generateAbi.ts");
   process.exitCode = same ? 0 : 1;
 } else if (wanted !== present) {
   writeFileSync(target, wanted);

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import { encodeFunctionData } from "viem";
 import { generatePrivateKey, privateKeyToAddress } from "viem/accounts";
-import { clearingHouseAbi } from "../../src/chain/abi.ts";
+import { clearingHouseAbi } from "../../src/protocol/abi.ts";
 import {
   call,
   closeEpoch,

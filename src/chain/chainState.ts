@@ -5,7 +5,7 @@ import type { EpochMarket, Phase } from "../protocol/epoch.ts";
 import { HedgerowError } from "../protocol/errors.ts";
 import type { Hex } from "../protocol/keys.ts";
 import { FIRST_LEAF, type MerklePath, NoteTree, subtreeWidth } from "../protocol/tree.ts";
-import { clearingHouseAbi } from "./abi.ts";
+import { clearingHouseAbi } from "../protocol/abi.ts";
 import { type Chain, readDayState, readMarkets } from "./clearingHouse.ts";
 import { CallImpossible, ChainUnavailable, refusalOf } from "./refusals.ts";
 import { POLLING_MS } from "./sending.ts";

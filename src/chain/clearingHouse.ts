@@ -23,7 +23,7 @@ import type { Hex } from "../protocol/keys.ts";
 import { SLOTS } from "../protocol/note.ts";
 import { type Domain, domainOf, type Order, orderMessage } from "../protocol/order.ts";
 import type { Proof } from "../protocol/proof.ts";
-import { clearingHouseAbi, marketRegistryAbi, testDollarAbi } from "./abi.ts";
+import { clearingHouseAbi, marketRegistryAbi, testDollarAbi } from "../protocol/abi.ts";
 import { CallImpossible, ChainUnavailable, messageOf, ownErrorIn, refusalOf } from "./refusals.ts";
 import { type Client, POLLING_MS, type Sender, type SendOptions, sendCall } from "./sending.ts";
 

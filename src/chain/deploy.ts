@@ -2,7 +2,7 @@ import { createWalletClient, encodeFunctionData, http } from "viem";
 import { privateKeyToAccount } from "viem/accounts";
 import { HedgerowError } from "../protocol/errors.ts";
 import type { Hex } from "../protocol/keys.ts";
-import { testDollarAbi } from "./abi.ts";
+import { testDollarAbi } from "../protocol/abi.ts";
 import { deployWithLibraries, type Libraries } from "./artifacts.ts";
 import { type NodeOptions, nodeTransport, publicClientOf } from "./clearingHouse.ts";
 

@@ -1,7 +1,7 @@
 import { BaseError, decodeErrorResult, HttpRequestError, RpcRequestError, TimeoutError } from "viem";
 import { HedgerowError } from "../protocol/errors.ts";
 import type { Hex } from "../protocol/keys.ts";
-import { clearingHouseAbi, testDollarAbi } from "./abi.ts";
+import { clearingHouseAbi, testDollarAbi } from "../protocol/abi.ts";
 
 /** The contract refused a call. `code` is the name of its Solidity error, `details` its arguments. */
 export class ContractRefused extends HedgerowError {}

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { clearingHouseAbi, marketRegistryAbi, testDollarAbi } from "../chain/abi.ts";
+import { clearingHouseAbi, marketRegistryAbi, testDollarAbi } from "../protocol/abi.ts";
 import { type CodeVerdict, compareCode } from "../chain/codeCheck.ts";
 import {
   type Chain,

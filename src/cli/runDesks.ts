@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
-import { marketRegistryAbi } from "../chain/abi.ts";
+import { marketRegistryAbi } from "../protocol/abi.ts";
 import { ChainState } from "../chain/chainState.ts";
 import { connect, readTokenBalance, type Sender, senderOf } from "../chain/clearingHouse.ts";
 import { LOCAL_CHAIN_ID } from "../chain/deploy.ts";

@@ -1,5 +1,5 @@
 import { concat, encodeAbiParameters, getAbiItem, keccak256 } from "viem";
-import { clearingHouseAbi } from "../chain/abi.ts";
+import { clearingHouseAbi } from "../protocol/abi.ts";
 import type { ChainState } from "../chain/chainState.ts";
 import {
   type Batch,

@@ -21,7 +21,7 @@ import {
   senderOf,
   type SendOptions,
 } from "../../src/chain/clearingHouse.ts";
-import { testDollarAbi } from "../../src/chain/abi.ts";
+import { testDollarAbi } from "../../src/protocol/abi.ts";
 import { LOCAL_CHAIN_ID } from "../../src/chain/deploy.ts";
 import { rejectionOf } from "../../src/chain/refusals.ts";
 import { FeeAboveLimit, sendCall, WaitEnded } from "../../src/chain/sending.ts";

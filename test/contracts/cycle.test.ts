@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { encodeFunctionData, parseEventLogs, stringToHex } from "viem";
-import { clearingHouseAbi, marketRegistryAbi } from "../../src/chain/abi.ts";
+import { clearingHouseAbi, marketRegistryAbi } from "../../src/protocol/abi.ts";
 import { call, closeEpoch, openSeat, readTokenBalance, type Sender } from "../../src/chain/clearingHouse.ts";
 import type { MarketTerms } from "../../src/chain/deploy.ts";
 import { DOLLAR, LEAN_HOG_TERMS, TICK } from "../../src/clearing/leanHogs.ts";

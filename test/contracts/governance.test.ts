@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { encodeDeployData, type Hex, stringToHex } from "viem";
-import { marketRegistryAbi } from "../../src/chain/abi.ts";
+import { marketRegistryAbi } from "../../src/protocol/abi.ts";
 import { deployWithLibraries, linkBytecode, loadArtifact } from "../../src/chain/artifacts.ts";
 import { refusalOf, type Sender } from "../../src/chain/clearingHouse.ts";
 import type { ClearingTerms, MarketTerms } from "../../src/chain/deploy.ts";

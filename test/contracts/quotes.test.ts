@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parseEventLogs, stringToHex } from "viem";
-import { clearingHouseAbi } from "../../src/chain/abi.ts";
+import { clearingHouseAbi } from "../../src/protocol/abi.ts";
 import { closeEpoch, type RestingQuote, type SignedOrder } from "../../src/chain/clearingHouse.ts";
 import { DOLLAR, LEAN_HOG_TERMS, TICK } from "../../src/clearing/leanHogs.ts";
 import type { ErrorDetails } from "../../src/protocol/errors.ts";

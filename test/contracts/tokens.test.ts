@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { encodeFunctionData, parseAbi } from "viem";
-import { clearingHouseAbi } from "../../src/chain/abi.ts";
+import { clearingHouseAbi } from "../../src/protocol/abi.ts";
 import { approve, call, deposit, openSeat, readTokenBalance, type Sender } from "../../src/chain/clearingHouse.ts";
 import { DOLLAR } from "../../src/clearing/leanHogs.ts";
 import type { Action } from "../../src/protocol/action.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { parseEventLogs, stringToHex, type TransactionReceipt } from "viem";
-import { clearingHouseAbi } from "../../src/chain/abi.ts";
+import { clearingHouseAbi } from "../../src/protocol/abi.ts";
 import { readConservationFacts } from "../../src/chain/conservationFacts.ts";
 import { openSeat, type ProvenTransition, type Sender } from "../../src/chain/clearingHouse.ts";
 import type { MarketTerms } from "../../src/chain/deploy.ts";

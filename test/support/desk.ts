@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { after } from "node:test";
 import { numberToHex, parseEventLogs, type TransactionReceipt } from "viem";
 import { generatePrivateKey, privateKeyToAddress } from "viem/accounts";
-import { clearingHouseAbi } from "../../src/chain/abi.ts";
+import { clearingHouseAbi } from "../../src/protocol/abi.ts";
 import { SLEEPERS } from "../../src/chain/chainState.ts";
 import {
   type Batch,
