@@ -1,26 +1,11 @@
-import { readFileSync, statSync } from "node:fs";
-import { Wallet } from "ethers";
-import { isAddress, isHex } from "viem";
+import { isAddress } from "viem";
 import { pino } from "pino";
 import { z } from "zod";
 import { publicClientOf, refusalOf } from "../chain/clearingHouse.ts";
 import { runExchange } from "../exchange/runExchange.ts";
 import { HedgerowError } from "../protocol/errors.ts";
 import type { Hex } from "../protocol/keys.ts";
-
-/** An option of the command line is not what it should be. */
-export class BadOption extends HedgerowError {
-  constructor(option: string, value: string, rule: string) {
-    super("BadOption", `--${option} is "${value}": ${rule}`, { option, value });
-  }
-}
-
-/** A file with a secret can be read by others. */
-export class FileTooOpen extends HedgerowError {
-  constructor(file: string) {
-    super("FileTooOpen", `${file} holds a secret, but others may read it: chmod 600 ${file}`, { file });
-  }
-}
+import { BadOption, readKey } from "./keyFile.ts";
 
 const whole = (lowest: number) => z.coerce.number<string>().int(`give a whole number`).min(lowest);
 const optionsSchema = z
@@ -118,18 +103,4 @@ function parsed(given: ExchangeCommandOptions): z.infer<typeof optionsSchema> {
   const name = String(issue?.path[0] ?? "");
   const option = name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
   throw new BadOption(option, given[name] ?? "", issue?.message ?? "not understood");
-}
-
-/** The operator's key from a file that only its owner may read: 32 bytes of hex, or a keystore with a password. */
-function readKey(file: string, passwordFile: string | undefined): Hex {
-  const text = readSecret(file);
-  const key =
-    passwordFile === undefined ? text : Wallet.fromEncryptedJsonSync(text, readSecret(passwordFile)).privateKey;
-  if (!isHex(key) || key.length !== 66) throw new BadOption("key", file, "the file holds no key of 32 bytes in hex");
-  return key;
-}
-
-function readSecret(file: string): string {
-  if ((statSync(file).mode & 0o077) !== 0) throw new FileTooOpen(file);
-  return readFileSync(file, "utf8").trim();
 }
