@@ -116,6 +116,12 @@ export const EXPLANATIONS: Readonly<Record<string, Explanation>> = {
     ({ price }) =>
       `The price of ${price("priceTicks")} is outside the price limits of the day, ${price("down")} to ${price("up")}.`,
   ),
+  "Matching.BeyondCollar": refused(
+    "The price is further from the last trade than the market's price collar lets an order be that comes in now.",
+    "Give a price nearer to the last trade, or use --market, which trades no further than the collar.",
+    ({ money }) =>
+      `The price of ${money("limitPrice")} is more than the price collar of ${money("collar")} away from ${money("reference")}, the last trade of the day or the centre before it. The worst price allowed now is ${money("worstPrice")}.`,
+  ),
   "Matching.OffTick": refused(
     "The price is not a whole number of the market's price steps.",
     "Round it to a whole step.",

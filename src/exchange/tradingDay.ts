@@ -7,9 +7,9 @@ import type { Trade } from "../protocol/ticket.ts";
 import type { Instructions, Side } from "../protocol/order.ts";
 import type { Receipt } from "../protocol/receipt.ts";
 import { apply, type Book, createBook } from "../market/engine.ts";
-import { UnknownOrder } from "../market/errors.ts";
+import { BeyondCollar, UnknownOrder } from "../market/errors.ts";
 import { type BookState, bookState, restoreBook } from "../market/state.ts";
-import { fromTicks, toTicks, validateOrder } from "../market/terms.ts";
+import { type BookTerms, fromTicks, toTicks, validateOrder } from "../market/terms.ts";
 import {
   type Command,
   type Entry,
@@ -384,7 +384,7 @@ export class TradingDay {
     };
     this.#assertFewMakers(slot, command);
     const signed = { order, signature: entry.signature };
-    return accepted(this.#run(slot, command, time, "trader", { signed, hash, instructions, record }));
+    return accepted(this.#run(slot, command, time, "trader", { signed, hash, instructions, record }), tick);
   }
 
   /** Puts a replacement in force. Throws what `checkReplacement` throws, and the engine's rejection. */
@@ -393,11 +393,12 @@ export class TradingDay {
     this.checkReplacement(signed, time);
     const { order } = signed;
     const { slot } = this.ticket(order.ticketId);
+    const { tick } = this.market(slot);
     const command: ReplaceOrder = {
       kind: "replace",
       orderId: orderIdOf(order.ticketId, order.clientId),
       side: order.side,
-      priceTicks: toTicks(order.limitPrice, this.market(slot).tick),
+      priceTicks: toTicks(order.limitPrice, tick),
       quantity: order.quantity,
       revision: order.revision,
     };
@@ -408,7 +409,7 @@ export class TradingDay {
       timeInForce: order.timeInForce,
       stopPriceTicks: waits ? command.priceTicks : undefined,
     });
-    return accepted(this.#run(slot, command, time, "trader", { signed, hash }));
+    return accepted(this.#run(slot, command, time, "trader", { signed, hash }), tick);
   }
 
   /** Takes an order out of the book. Throws UnknownTicket or UnknownOrder. */
@@ -1052,13 +1053,15 @@ export function sidesOf({ maker, taker, price, quantity }: Execution): readonly 
 }
 
 /** The engine's terms of a market: whole ticks inside the price limits; revisions are a uint8; ids are used once. */
-function termsOf(market: EpochMarket) {
+function termsOf(market: EpochMarket & { readonly priceCollar?: bigint }): BookTerms {
+  const { tick, centre, priceCollar = 0n } = market;
   const { down, up } = priceLimits(market);
+  const inTicks = (price: bigint): number => Number(floorDiv(price, tick));
   return {
     priceLimitDownTicks: -Number(floorDiv(-down, market.tick)),
     priceLimitUpTicks: Number(floorDiv(up, market.tick)),
     maxRevision: 255,
-    reusableIds: false,
+    ...(priceCollar > 0n && { collar: { widthTicks: inTicks(priceCollar), centreTicks: inTicks(centre) } }),
   };
 }
 
@@ -1071,8 +1074,10 @@ function restingOrder(side: Side, limitPrice: bigint, remaining: number) {
 }
 
 /** The entries, unless the engine turned the command down: then its error is thrown. */
-function accepted(entries: readonly LogEntry[]): readonly LogEntry[] {
+function accepted(entries: readonly LogEntry[], tick: bigint): readonly LogEntry[] {
   const [first] = entries;
-  if (first?.entry.kind === "rejected") throw first.entry.error;
-  return entries;
+  if (first?.entry.kind !== "rejected") return entries;
+  const { error } = first.entry;
+  // Whoever signs prices knows no ticks.
+  throw error instanceof BeyondCollar ? error.priced(tick) : error;
 }

@@ -41,7 +41,7 @@ import {
   selfTradeAt,
   sideAt,
 } from "./orderTable.ts";
-import { displayFault, priceFault, termsFault } from "./terms.ts";
+import { collarFault, displayFault, isAtMarket, priceFault, termsFault, withinCollar } from "./terms.ts";
 import type {
   CancelOrder,
   Cancelled,
@@ -105,6 +105,13 @@ export { type Book, createBook };
 //        priority with all of their quantity; the older priority is the maker. It is held in pre-open and leaves the
 //        market there.
 // MAT-22 The state of a book can be written down and restored; the restored book answers every further command alike.
+// MAT-23 Where a market has a price collar, a buy order may not come in with a limit above the reference plus the
+//        collar, nor a sell order with one below the reference less the collar: it is rejected. The reference is the
+//        last trade of the day, its auction included; before the first it is the day's centre. A replacement that
+//        gives its priority up comes in too; one that keeps it does not. A market order, which is an immediate one at
+//        the price limit of the day, is not rejected but trades no further than the collar. An order with a stop price
+//        meets the collar when it is triggered: it trades no further, and what is left of it is cancelled where its
+//        limit lies beyond.
 // (MAT-15, the format of recorded flow, stands in flow.ts.)
 
 /**
@@ -189,9 +196,8 @@ function amend(book: Book, seq: number, row: number, command: ReplaceOrder, log:
   const { orders } = book;
   const { orderId, side, revision, priceTicks, quantity } = command;
   const oldPriceTicks = at(orders.priceTicks, row);
-  const waits = hasStop(orders, row);
-  const keepsPlace = waits || (priceTicks === oldPriceTicks && quantity <= at(orders.total, row));
-  if (!keepsPlace) {
+  const keeps = keepsPlace(book, row, command);
+  if (!keeps) {
     leaveQueue(book, row);
     orders.prioritySeq[row] = seq;
   }
@@ -212,7 +218,13 @@ function amend(book: Book, seq: number, row: number, command: ReplaceOrder, log:
     prioritySeq: at(orders.prioritySeq, row),
     remaining: remainingAt(orders, row),
   });
-  if (!keepsPlace) enter(book, seq, row, log);
+  if (!keeps) enter(book, seq, row, log);
+}
+
+/** Whether a replacement leaves an order where it is, with its priority (MAT-8); one that waits has no place to lose. */
+function keepsPlace({ orders }: Book, row: number, { priceTicks, quantity }: ReplaceOrder): boolean {
+  if (hasStop(orders, row)) return true;
+  return priceTicks === at(orders.priceTicks, row) && quantity <= at(orders.total, row);
 }
 
 /** Puts the market into a session; one that trades begins with the stops that were reached while it did not. */
@@ -261,28 +273,34 @@ function uncross(book: Book, seq: number, { referenceTicks }: Uncross, log: Entr
 /** Brings an order that is in no queue into the book, where it trades, and rests or expires with what is left. */
 function enter(book: Book, seq: number, row: number, log: Entry[]): void {
   const { orders } = book;
+  const limitTicks = at(orders.priceTicks, row);
+  // Worked out before it trades, since its own trades move the collar.
+  const worstTicks = withinCollar(book, sideAt(orders, row), limitTicks);
   if (book.session === "pre-open") avoidOwn(book, seq, row, log);
-  else take(book, seq, row, log);
+  else take(book, seq, row, worstTicks, log);
   if (remainingAt(orders, row) > 0) {
-    if (orders.timeInForce[row] === "GTC") {
+    if (orders.timeInForce[row] !== "GTC") {
+      expire(book, seq, row, "immediate", log);
+    } else if (worstTicks === limitTicks) {
       rest(book, row);
       return;
+    } else {
+      // It can rest nowhere else: a resting order trades at exactly the limit that its trader signed.
+      withdraw(book, seq, row, remainingAt(orders, row), "beyond-collar", log);
     }
-    expire(book, seq, row, "immediate", log);
   }
   forget(book, row);
 }
 
-/** Trades an order against the other side for as long as it may. */
-function take(book: Book, seq: number, taker: number, log: Entry[]): void {
+/** Trades an order against the other side for as long as it may, no further than `worstTicks`. */
+function take(book: Book, seq: number, taker: number, worstTicks: number, log: Entry[]): void {
   const { orders } = book;
   const side = sideAt(orders, taker);
   const owner = ownerAt(orders, taker);
-  const limitTicks = at(orders.priceTicks, taker);
   const facing = facingLadder(book, side);
   while (remainingAt(orders, taker) > 0) {
     const level = facing.best;
-    if (level === undefined || !reaches(side, limitTicks, level.priceTicks)) return;
+    if (level === undefined || !reaches(side, worstTicks, level.priceTicks)) return;
     const maker = level.head;
     if (orders.owner[maker] === owner) avoid(book, seq, maker, taker, log);
     else execute(book, seq, level, maker, taker, log);
@@ -512,6 +530,8 @@ function newOrderFault(book: Book, order: NewOrder): MatchingError | undefined {
   if (book.session === "pre-open" && (postOnly || timeInForce !== "GTC")) {
     return new NotInPreOpen(orderId, postOnly ? "post-only" : timeInForce);
   }
+  const beyond = isAtMarket(book.terms, order) ? undefined : collarFault(book.terms, order, book.lastTradeTicks);
+  if (beyond !== undefined) return beyond;
   if (postOnly) return postOnlyFault(book, orderId, side, priceTicks);
   if (timeInForce === "FOK" && !isFillable(book, order)) return new NotFillable(orderId, quantity);
   return undefined;
@@ -534,6 +554,7 @@ function replacementFault(book: Book, row: number, command: ReplaceOrder): Match
   const display = Math.min(at(orders.display, row), quantity);
   return (
     displayFault(display, quantity) ??
+    (keepsPlace(book, row, command) ? undefined : collarFault(terms, command, book.lastTradeTicks)) ??
     (orders.postOnly[row] === true && !hasStop(orders, row)
       ? postOnlyFault(book, orderId, side, command.priceTicks)
       : undefined)
@@ -563,9 +584,10 @@ function isFillable(book: Book, wanted: Wanted): boolean {
   const { orders } = book;
   const { best } = facingLadder(book, wanted.side);
   if (restingWithin(best, wanted) < wanted.quantity) return false;
+  const worstTicks = withinCollar(book, wanted.side, wanted.priceTicks);
   let needed = wanted.quantity;
   for (let level = best; level !== undefined && needed > 0; level = level.worse) {
-    if (!reaches(wanted.side, wanted.priceTicks, level.priceTicks)) break;
+    if (!reaches(wanted.side, worstTicks, level.priceTicks)) break;
     let hidden = 0;
     for (let row = level.head; row !== NONE && needed > 0; row = at(orders.next, row)) {
       if (orders.owner[row] !== wanted.owner) {

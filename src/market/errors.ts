@@ -68,6 +68,44 @@ export class OffLimits extends MatchingError {
   }
 }
 
+/**
+ * The limit of an incoming order is further from the last trade, or before the first from the day's centre, than the
+ * collar of its market (MAT-23). The engine speaks in ticks; `priced` says the same in collateral units.
+ */
+export class BeyondCollar extends MatchingError {
+  readonly #terms: CollarTerms;
+
+  constructor(terms: CollarTerms, tick?: bigint) {
+    const { side } = terms;
+    const amount = (ticks: number): number | bigint => (tick === undefined ? ticks : BigInt(ticks) * tick);
+    const [limit, reference] = [amount(terms.limit), amount(terms.reference)];
+    const [collar, worst] = [amount(terms.collar), amount(terms.worst)];
+    super(
+      "BeyondCollar",
+      `a ${side} limit of ${limit} is more than the price collar of ${collar} away from the last trade or the day's ` +
+        `centre, ${reference}: the worst price that it may name now is ${worst}`,
+      tick === undefined
+        ? { side, limitTicks: limit, referenceTicks: reference, collarTicks: collar, worstTicks: worst }
+        : { side, limitPrice: limit, reference, collar, worstPrice: worst },
+    );
+    this.#terms = terms;
+  }
+
+  /** The same refusal in collateral units per contract, of a market with this tick. */
+  priced(tick: bigint): BeyondCollar {
+    return new BeyondCollar(this.#terms, tick);
+  }
+}
+
+/** What an order beyond the collar named, and what it may name, in ticks. */
+interface CollarTerms {
+  readonly side: string;
+  readonly limit: number;
+  readonly reference: number;
+  readonly collar: number;
+  readonly worst: number;
+}
+
 /** Post-only goes with GTC only, since the other two never rest (MAT-6). */
 export class PostOnlyNeverRests extends MatchingError {
   constructor(orderId: string, timeInForce: string) {

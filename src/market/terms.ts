@@ -1,8 +1,10 @@
+import type { Side, TimeInForce } from "../protocol/order.ts";
 import {
   BadDisplayQuantity,
   BadPrice,
   BadQuantity,
   BadTick,
+  BeyondCollar,
   type MatchingError,
   OffLimits,
   OffTick,
@@ -21,6 +23,14 @@ export interface BookTerms {
   readonly priceLimitUpTicks: number;
   /** Highest revision a replacement may carry: 255 where orders are signed with a uint8. */
   readonly maxRevision: number;
+  /** How far from the last trade an incoming order may name its price (MAT-23); undefined: as far as it likes. */
+  readonly collar?: PriceCollar | undefined;
+}
+
+/** A price collar, in ticks. Before the first trade of the day it lies around the centre. */
+export interface PriceCollar {
+  readonly widthTicks: number;
+  readonly centreTicks: number;
 }
 
 /** Terms that bind nothing, for recorded flows and tests. */
@@ -59,6 +69,56 @@ export function priceFault(terms: BookTerms, priceTicks: number): MatchingError 
   if (!Number.isSafeInteger(priceTicks)) return new BadPrice(priceTicks);
   if (priceTicks < down || priceTicks > up) return new OffLimits(priceTicks, down, up);
   return undefined;
+}
+
+/**
+ * The worst price at which an order of `side` that comes in now may trade (MAT-23): a collar away from the last trade
+ * of the day, or from the centre before the first; without a collar, or where they are nearer, the price limits.
+ */
+export function worstPriceTicks(terms: BookTerms, side: Side, lastTradeTicks: number | undefined): number {
+  const { priceLimitDownTicks: down, priceLimitUpTicks: up, collar } = terms;
+  if (collar === undefined) return side === "buy" ? up : down;
+  const reference = lastTradeTicks ?? collar.centreTicks;
+  return side === "buy" ? Math.min(up, reference + collar.widthTicks) : Math.max(down, reference - collar.widthTicks);
+}
+
+/** The limit of an order that comes in now, or the worst price that the collar allows it where that is nearer. */
+export function withinCollar(
+  { terms, lastTradeTicks }: { readonly terms: BookTerms; readonly lastTradeTicks: number | undefined },
+  side: Side,
+  limitTicks: number,
+): number {
+  if (terms.collar === undefined) return limitTicks;
+  const worst = worstPriceTicks(terms, side, lastTradeTicks);
+  return side === "buy" ? Math.min(limitTicks, worst) : Math.max(limitTicks, worst);
+}
+
+/** What is wrong with the limit of an order that comes in after a last trade (MAT-23), or undefined. */
+export function collarFault(
+  terms: BookTerms,
+  order: { readonly side: Side; readonly priceTicks: number },
+  lastTradeTicks: number | undefined,
+): MatchingError | undefined {
+  const { collar } = terms;
+  if (collar === undefined) return undefined;
+  const { side, priceTicks } = order;
+  const worst = worstPriceTicks(terms, side, lastTradeTicks);
+  if (side === "buy" ? priceTicks <= worst : priceTicks >= worst) return undefined;
+  const reference = lastTradeTicks ?? collar.centreTicks;
+  return new BeyondCollar({ side, limit: priceTicks, reference, collar: collar.widthTicks, worst });
+}
+
+/**
+ * Whether an order is a market order: an immediate one at the price limit of the day names no price of its own, so
+ * that the collar bounds what it trades at and does not refuse it (MAT-23).
+ */
+export function isAtMarket(
+  terms: BookTerms,
+  order: { readonly side: Side; readonly priceTicks: number; readonly timeInForce: TimeInForce },
+): boolean {
+  const { priceLimitDownTicks, priceLimitUpTicks } = terms;
+  const limitOfDay = order.side === "buy" ? priceLimitUpTicks : priceLimitDownTicks;
+  return order.timeInForce !== "GTC" && order.priceTicks === limitOfDay;
 }
 
 /** What is wrong with the shown part of an order (MAT-16), or undefined. */

@@ -124,6 +124,7 @@ export interface Reloaded extends Numbered {
 /**
  * `remaining` contracts were taken out, at the trader's word or by a rule; `left` of them stay, which is none except
  * where "decrement" took a part. would-take: a post-only order whose stop price was reached would have traded.
+ * beyond-collar: an order whose stop price was reached has traded as far as the collar lets it (MAT-23).
  */
 export interface Cancelled extends Numbered {
   readonly kind: "cancelled";
@@ -132,7 +133,7 @@ export interface Cancelled extends Numbered {
   readonly priceTicks: number;
   readonly remaining: number;
   readonly left: number;
-  readonly reason: "requested" | "self-trade" | "replaced-to-filled" | "would-take";
+  readonly reason: "requested" | "self-trade" | "replaced-to-filled" | "would-take" | "beyond-collar";
 }
 
 /** New terms are in force. Priority was kept if `prioritySeq` is older than `seq`. */

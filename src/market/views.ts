@@ -3,7 +3,7 @@ import { bytesToHex, utf8ToBytes } from "@noble/hashes/utils.js";
 import { type Book, facingLadder, ownLadder, rowsIn } from "./book.ts";
 import { findLevel, type Ladder, type Level, reaches } from "./ladder.ts";
 import { at, hasStop, idAt, liveRow, NONE, type OrderTable, ownerAt, selfTradeAt, sideAt } from "./orderTable.ts";
-import { MAX_QUANTITY } from "./terms.ts";
+import { MAX_QUANTITY, withinCollar } from "./terms.ts";
 import type { Entry, Executed, NewOrder, OrderId, SelfTradeMode, Side, TimeInForce } from "./types.ts";
 
 /** One price of the public book: contracts that are shown there, and in how many orders. */
@@ -75,10 +75,11 @@ export function countTrades(
 ): number {
   const { orders } = book;
   const { best } = facingLadder(book, order.side);
+  const worstTicks = withinCollar(book, order.side, order.priceTicks);
   let trades = 0;
   let left = order.quantity;
   for (let level = best; level !== undefined && left > 0; level = level.worse) {
-    if (!reaches(order.side, order.priceTicks, level.priceTicks)) break;
+    if (!reaches(order.side, worstTicks, level.priceTicks)) break;
     let hidden = 0;
     let hiddenParts = 0;
     for (let row = level.head; row !== NONE && left > 0 && trades <= most; row = at(orders.next, row)) {

@@ -84,6 +84,44 @@ function kinds(entries: readonly LogEntry[]): readonly string[] {
   return entries.map(({ entry }) => entry.kind);
 }
 
+describe("the price collar", () => {
+  const collared = { ...MARKET, priceCollar: 20n };
+
+  test("a limit beyond it is refused in collateral units, of new orders and of replacements [ORD-23]", () => {
+    const day = newDay([], collared);
+    const ticket = addTicket(day, 1, 10_000n);
+    const worst = { reference: 1_000n, collar: 20n, worstPrice: 1_020n, limitPrice: 1_025n, side: "buy" };
+    const beyond = (details: object) => (error: unknown) => {
+      assert.ok(error instanceof HedgerowError && error.code === "Matching.BeyondCollar");
+      assert.deepEqual(error.details, details);
+      return true;
+    };
+    assert.throws(() => place(day, order(ticket, "buy", 1_025n, 1)), beyond(worst));
+    const bid = order(ticket, "buy", 1_020n, 1);
+    assert.deepEqual(kinds(place(day, bid)), ["accepted"]);
+    place(day, order(addTicket(day, 2, 10_000n), "sell", 1_020n, 1));
+    const second = order(ticket, "buy", 1_010n, 1);
+    place(day, second);
+    const revised = { ...second, order: { ...second.order, revision: 1, limitPrice: 1_045n } };
+    assert.throws(
+      () => day.replace(revised, ZERO_HASH, NOW),
+      beyond({ ...worst, reference: 1_020n, worstPrice: 1_040n, limitPrice: 1_045n }),
+    );
+    assert.equal(day.liveOrder(ticket, second.order.clientId)?.signed.order.limitPrice, 1_010n);
+  });
+
+  test("a restored day knows the collar and where it lies [ORD-23]", () => {
+    const day = newDay([], collared);
+    place(day, order(addTicket(day, 1, 10_000n), "buy", 980n, 1));
+    place(day, order(addTicket(day, 2, 10_000n), "sell", 980n, 1));
+    const copy = new TradingDay(day.times, day.markets, new ExchangeLog({ nextSeq: 9, head: ZERO_HASH }));
+    copy.restore(day.state());
+    const ticket = addTicket(copy, 3, 10_000n);
+    refuses(() => place(copy, order(ticket, "buy", 1_005n, 1)), "Matching.BeyondCollar");
+    assert.deepEqual(kinds(place(copy, order(ticket, "buy", 1_000n, 1))), ["accepted"]);
+  });
+});
+
 describe("acceptance", () => {
   // One contract bought at the centre needs 240 of initial margin and 2 of fees.
   test("an order is accepted to the last unit of margin and fee, and refused one unit below [ORD-6]", () => {

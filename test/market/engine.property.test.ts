@@ -18,7 +18,7 @@ import {
 } from "../../src/market/views.ts";
 import { compareBooks, restored } from "../support/compareBooks.ts";
 import { NaiveBook } from "../support/naiveBook.ts";
-import { STRICT_TERMS } from "../support/orders.ts";
+import { COLLARED_TERMS, STRICT_TERMS } from "../support/orders.ts";
 
 // Few ids, owners and prices, so that orders meet, repeat, replace and trade with their owner often.
 const orderId = fc.integer({ min: 0, max: 30 }).map((i) => `o${i}`);
@@ -78,7 +78,7 @@ const command: fc.Arbitrary<Command> = fc.oneof(
 const intent = fc.record({ command, hits: fc.constantFrom(true, true, true, false), aim: fc.nat() });
 type Intent = typeof intent extends fc.Arbitrary<infer T> ? T : never;
 const intents = fc.array(intent, { maxLength: 200, size: "max" });
-const terms: fc.Arbitrary<BookTerms> = fc.constantFrom(OPEN_TERMS, STRICT_TERMS);
+const terms: fc.Arbitrary<BookTerms> = fc.constantFrom(OPEN_TERMS, STRICT_TERMS, COLLARED_TERMS);
 
 /** The command of an intent. One that hits is priced two ticks away from the other side, so that the book fills. */
 function aimed(book: Book, seq: number, { command, hits, aim }: Intent): Command {

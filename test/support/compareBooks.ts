@@ -6,7 +6,7 @@ import { type BookTerms, MAX_QUANTITY, OPEN_TERMS } from "../../src/market/terms
 import type { Command, NewOrder, Session, Side } from "../../src/market/types.ts";
 import { depth, levelAtPrice, stateHash } from "../../src/market/views.ts";
 import { NaiveBook } from "./naiveBook.ts";
-import { STRICT_TERMS } from "./orders.ts";
+import { COLLARED_TERMS, STRICT_TERMS } from "./orders.ts";
 
 /** Whole numbers from 0 to `below` - 1, the same for the same seed. */
 export type Draw = (below: number) => number;
@@ -29,7 +29,7 @@ export function drawFrom(seed: number): Draw {
  */
 export function compareBooks(seed: number, commands: number): void {
   const draw = drawFrom(seed);
-  const terms = draw(2) === 0 ? STRICT_TERMS : OPEN_TERMS;
+  const terms = [STRICT_TERMS, COLLARED_TERMS][draw(3)] ?? OPEN_TERMS;
   const session = draw(3) === 0 ? "pre-open" : "open";
   const naive = new NaiveBook(terms, session);
   let book = createBook(terms, session);

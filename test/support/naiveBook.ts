@@ -4,6 +4,7 @@ import {
   BadPrice,
   BadQuantity,
   BadRevision,
+  BeyondCollar,
   BookCrossed,
   DuplicateOrder,
   MarketHalted,
@@ -184,16 +185,20 @@ export class NaiveBook {
         if (order.remaining > 0) this.#avoid(own, order);
       }
     } else {
-      this.#trade(order);
+      const priceTicks = this.#inCollar(order);
+      this.#trade(order, priceTicks);
+      if (order.remaining > 0 && order.timeInForce === "GTC" && priceTicks !== order.priceTicks) {
+        this.#withdraw(order, order.remaining, "beyond-collar");
+      }
     }
     if (order.remaining === 0) return;
     if (order.timeInForce === "GTC") this.#rest(order);
     else this.#expire(order, "immediate");
   }
 
-  #trade(taker: Order): void {
+  #trade(taker: Order, priceTicks: number): void {
     for (;;) {
-      const maker = this.#facing(taker)[0];
+      const maker = this.#facing({ side: taker.side, priceTicks })[0];
       if (taker.remaining === 0 || maker === undefined) return;
       if (maker.owner === taker.owner) {
         this.#avoid(maker, taker);
@@ -321,7 +326,8 @@ export class NaiveBook {
     copy.lastSeq = this.lastSeq;
     copy.orders = this.orders.map((other) => ({ ...other }));
     const taker = { ...order };
-    copy.#trade(taker);
+    copy.lastTradeTicks = this.lastTradeTicks;
+    copy.#trade(taker, this.#inCollar(order));
     return taker.filled === taker.total;
   }
 
@@ -424,6 +430,10 @@ export class NaiveBook {
     if (stopPriceTicks !== undefined) return undefined;
     if (this.session === "pre-open" && postOnly) return new NotInPreOpen(orderId, "post-only");
     if (this.session === "pre-open" && timeInForce !== "GTC") return new NotInPreOpen(orderId, timeInForce);
+    const { priceLimitDownTicks: down, priceLimitUpTicks: up } = this.terms;
+    const isAtMarket = timeInForce !== "GTC" && priceTicks === (side === "buy" ? up : down);
+    const beyond = this.#collarFault(command);
+    if (beyond !== undefined && !isAtMarket) return beyond;
     if (postOnly) return this.#postOnlyFault(orderId, side, priceTicks);
     if (timeInForce !== "FOK") return undefined;
     const order = { ...command, total: quantity, remaining: quantity, filled: 0, displayed: 0, stopPriceTicks: null };
@@ -447,8 +457,30 @@ export class NaiveBook {
     if (quantity <= order.total - order.remaining) return undefined;
     const display = order.displayQuantity ?? quantity;
     if (display < quantity / 100) return new BadDisplayQuantity(display, quantity);
-    if (order.postOnly && !this.waiting.includes(order)) return this.#postOnlyFault(orderId, side, priceTicks);
+    const waits = this.waiting.includes(order);
+    const keepsPlace = waits || (priceTicks === order.priceTicks && quantity <= order.total);
+    const beyond = keepsPlace ? undefined : this.#collarFault(command);
+    if (beyond !== undefined) return beyond;
+    if (order.postOnly && !waits) return this.#postOnlyFault(orderId, side, priceTicks);
     return undefined;
+  }
+
+  #collarFault(order: Pick<Order, "side" | "priceTicks">): MatchingError | undefined {
+    const { collar } = this.terms;
+    const worst = this.#inCollar(order);
+    if (collar === undefined || worst === order.priceTicks) return undefined;
+    const reference = this.lastTradeTicks ?? collar.centreTicks;
+    const { side, priceTicks: limit } = order;
+    return new BeyondCollar({ side, limit, reference, collar: collar.widthTicks, worst });
+  }
+
+  /** The limit of an order, or the price of the collar where that is nearer. */
+  #inCollar({ side, priceTicks }: Pick<Order, "side" | "priceTicks">): number {
+    const { collar } = this.terms;
+    if (collar === undefined) return priceTicks;
+    const reference = this.lastTradeTicks ?? collar.centreTicks;
+    const [low, high] = [reference - collar.widthTicks, reference + collar.widthTicks];
+    return side === "buy" ? Math.min(priceTicks, high) : Math.max(priceTicks, low);
   }
 
   #quantityFault(quantity: number): MatchingError | undefined {

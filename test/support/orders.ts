@@ -10,6 +10,9 @@ export const STRICT_TERMS: BookTerms = {
   maxRevision: 255,
 };
 
+/** The same with a collar narrower than the limits. */
+export const COLLARED_TERMS: BookTerms = { ...STRICT_TERMS, collar: { widthTicks: 3, centreTicks: 0 } };
+
 /** A new GTC order whose owner is its own, unless the extras say otherwise. */
 export function limit(
   orderId: string,
