@@ -1,5 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { call, type Chain, closeEpoch, readDayState, refusalOf, type Sender } from "../chain/clearingHouse.ts";
+import { type Chain, refusalOf, type Sender } from "../chain/clearingHouse.ts";
+import { nextStep, takeStep } from "../clearing/settleDay.ts";
+import { keeperOf } from "../clearing/settleDayChain.ts";
 import type { HedgerowError } from "../protocol/errors.ts";
 
 /** What is told of the days as they turn. */
@@ -10,36 +12,31 @@ export type DayTurnerReport = {
   readonly onFailure?: (error: HedgerowError) => void;
 };
 
-/** Lengths of a clearing house's day, in seconds. */
-export type DayLengths = { readonly settleGrace: number; readonly windowA: number; readonly windowB: number };
-
 /** Turns the days over until it is stopped. */
 export type DayTurner = { stop(): Promise<void> };
 
 const BEAT_MS = 500;
 
 /**
- * Does what anybody may do so that the days go on: opens the next epoch when the window is over (spec EPO-6), and
- * closes one that its exchange has left open (EPO-4). Does not keep the process alive.
+ * Does what anybody may do so that the days go on (spec CLR-1): the steps of `hedgerow settle-day`, but for bonds that
+ * can be forfeited. Does not keep the process alive.
  */
-export function turnDays(chain: Chain, sender: Sender, lengths: DayLengths, report: DayTurnerReport = {}): DayTurner {
+export function turnDays(chain: Chain, sender: Sender, report: DayTurnerReport = {}): DayTurner {
   const stopping = new AbortController();
   const { signal } = stopping;
+  const keeper = keeperOf(chain, { sender, sending: { signal } });
   let seen = { epoch: 0, phase: "trading" };
 
   const look = async (): Promise<void> => {
-    const { epoch, phase } = await readDayState(chain);
-    const { timestamp } = await chain.client.getBlock();
-    const day = await chain.house.read.epochOf([epoch]);
-    const opensAt = day.closedAt + BigInt(lengths.windowA + lengths.windowB);
+    const situation = await keeper.look();
+    const { epoch, phase, closedAt, terms } = situation;
     if (seen.epoch !== 0 && epoch !== seen.epoch) report.onOpened?.(epoch);
-    if (phase === "window" && phase !== seen.phase) report.onClosed?.(epoch, opensAt);
-    seen = { epoch, phase };
-    if (phase === "window" && timestamp >= opensAt) {
-      await call(chain, sender, { functionName: "openEpoch", args: [] }, { signal });
-    } else if (phase === "trading" && timestamp > day.closingTime + BigInt(lengths.settleGrace)) {
-      await closeEpoch(chain, sender, [], { signal });
+    if (phase === "window" && phase !== seen.phase) {
+      report.onClosed?.(epoch, closedAt + BigInt(terms.windowA + terms.windowB));
     }
+    seen = { epoch, phase };
+    const step = nextStep(situation, epoch);
+    if (step.kind !== "wait" && step.kind !== "done") await takeStep(keeper, step, epoch);
   };
 
   const run = async (): Promise<void> => {

@@ -95,7 +95,7 @@ export async function startLocalNetwork(options: LocalNetworkOptions): Promise<L
     });
     ending.push(() => exchange.stop());
     if (isAborted(signal)) return await stop().then(() => undefined);
-    const turner: DayTurner = turnDays(local.chain, await local.fundedSender(0n), clearingTerms, options.onDay);
+    const turner: DayTurner = turnDays(local.chain, await local.fundedSender(0n), options.onDay);
     ending.push(() => turner.stop());
     const failed = exchange.ended.then((how): never => {
       throw new LocalNetworkEnded("exchange", how, exchange.output().trim().split("\n").slice(-5).join("\n"));
