@@ -1,0 +1,139 @@
+import { call, closeEpoch, deposit } from "../chain/clearingHouse.ts";
+import { nextBandValuation } from "../protocol/epoch.ts";
+import { equity } from "../protocol/valuation.ts";
+import { closings, provable } from "./trading.ts";
+import { isPresent, magnitude, type Trader } from "./traders.ts";
+import { advanceTo, openingOf, type Planned, postAll, settleStep, submitAll, type World } from "./world.ts";
+
+/** What the end of one day brought. */
+export type Closed = {
+  readonly calls: number;
+  readonly met: number;
+  /** Seats that missed the renewal: of those, how many were called and did not pay. */
+  readonly defaults: number;
+  readonly unpaid: number;
+  readonly renewed: number;
+  readonly abandoned: number;
+};
+
+/** In how many of a thousand cases somebody who could renew misses it. */
+const MISSES_RENEWAL = { maker: 0, active: 0, retail: 2, asleep: 0 } as const;
+/** In how many of a thousand days somebody in default comes back, or claims a ticket that was left over. */
+const COMES_BACK = 300;
+const CLAIMS = 500;
+
+/** The morning: claims of tickets that were left over, and seats in default that come back. Returns how many did. */
+export async function comeBack(world: World): Promise<number> {
+  const { traders, chance, exchange } = world;
+  const bond = exchange.terms.seatBond;
+  const returning: Planned[] = [];
+  for (const trader of traders) {
+    const { account } = trader;
+    if (account.status.status !== "inDefault" || !chance.happens(COMES_BACK) || trader.wealth < bond) continue;
+    trader.wealth -= bond;
+    returning.push({ trader, transition: await account.rejoin() });
+  }
+  await submitAll(world, returning);
+  const claims: Planned[] = [];
+  for (const trader of traders) {
+    const [ticket] = trader.account.state.tickets;
+    if (ticket === undefined || !isPresent(trader) || !chance.happens(CLAIMS)) continue;
+    const transition = await provable(trader.account.claimTicket(ticket.ticketId));
+    if (transition !== undefined) claims.push({ trader, transition });
+  }
+  await postAll(world, claims);
+  return returning.length;
+}
+
+/** Closes the day, calls margins, renews, and opens the next day. */
+export async function turnTheDay(world: World, day: number): Promise<Closed> {
+  const { exchange, operator, state, traders } = world;
+  const { chain, terms } = exchange;
+  const { closingTime } = await chain.house.read.epochOf([state.epoch]);
+  await advanceTo(world, closingTime);
+  await closeEpoch(chain, operator);
+  await settleStep(world, []);
+  await submitAll(
+    world,
+    await closings(
+      world,
+      traders.filter((trader) => trader.account.state.tickets.length > 0),
+      false,
+    ),
+  );
+  const present = traders.filter((trader) => isPresent(trader));
+  const { calls, met } = await callMargins(world, present);
+
+  await exchange.mine(terms.windowBlocks);
+  await exchange.advanceTime(terms.windowA);
+  const renewals = await renewAll(world, present);
+  const abandoned = traders.filter(({ account }) => account.state.tickets.some(({ epoch }) => epoch === state.epoch));
+
+  await exchange.mine(terms.windowBlocks);
+  await advanceTo(world, openingOf(world, day + 1));
+  await call(chain, operator, { functionName: "openEpoch", args: [] });
+  await state.sync();
+  const defaulted = present.filter(({ account: { status } }) => status.status === "inDefault");
+  world.books.bookDefaults(defaulted);
+  await settleStep(world, []);
+  return {
+    calls: calls.length,
+    met: met.length,
+    defaults: defaulted.length,
+    unpaid: defaulted.filter((trader) => calls.includes(trader)).length,
+    renewed: renewals,
+    abandoned: abandoned.length,
+  };
+}
+
+/** What a renewal would leave an account with at the maintenance band of the coming day; negative in a margin call. */
+function afterRenewal({ state }: World, { account }: Trader): bigint {
+  const markets = state.markets(state.epoch);
+  const next = state.markets(state.epoch + 1);
+  return equity(account.account, nextBandValuation(markets, next, "maintenanceMargin", true));
+}
+
+/** Everybody whose account cannot renew as it is gets a call; who can and will pays it in part A of the window. */
+async function callMargins(
+  world: World,
+  present: readonly Trader[],
+): Promise<{ readonly calls: readonly Trader[]; readonly met: readonly Trader[] }> {
+  const { exchange, bank, chance, state } = world;
+  const next = state.markets(state.epoch + 1);
+  const calls = present.filter((trader) => afterRenewal(world, trader) < 0n);
+  const met: Trader[] = [];
+  for (const trader of calls) {
+    const missing = -afterRenewal(world, trader);
+    const cushion = trader.account.account.positions.reduce(
+      (sum, position, slot) => sum + (magnitude(position) * (next[slot]?.maintenanceMargin ?? 0n)) / 5n,
+      0n,
+    );
+    if (trader.wealth < missing || !chance.happens(trader.discipline)) continue;
+    const amount = trader.wealth < missing + cushion ? trader.wealth : missing + cushion;
+    trader.wealth -= amount;
+    await deposit(exchange.chain, bank, amount, trader.account.newCreditKey());
+    met.push(trader);
+  }
+  if (met.length > 0) await settleStep(world, met);
+  const funding: Planned[] = [];
+  for (const trader of met) {
+    const credit = trader.account.state.credits.at(-1);
+    if (credit === undefined) continue;
+    funding.push({ trader, transition: await trader.account.fund(credit.creditId, { relayed: false }) });
+  }
+  await submitAll(world, funding);
+  return { calls, met };
+}
+
+/** Renews every seat that can pay and does not miss it; returns how many. */
+async function renewAll(world: World, present: readonly Trader[]): Promise<number> {
+  const planned: Planned[] = [];
+  for (const trader of present) {
+    world.signal?.throwIfAborted();
+    if (world.chance.happens(MISSES_RENEWAL[trader.kind])) continue;
+    const transition = await provable(trader.account.renew({ relayed: false }));
+    if (transition !== undefined) planned.push({ trader, transition });
+  }
+  await submitAll(world, planned);
+  return planned.length;
+}

@@ -1,0 +1,194 @@
+import { call, deposit, openSeat } from "../chain/clearingHouse.ts";
+import { NotConserved } from "../protocol/conservation.ts";
+import { WHOLE } from "./books.ts";
+import { type Closed, comeBack, turnTheDay } from "./clearing.ts";
+import { firstListing, type Listing, publishTerms, symbolIn } from "./listing.ts";
+import { firstDays, type Series } from "./series.ts";
+import type { MarketRules } from "./terms.ts";
+import { type DayPrice, pricesOf, tradeTheDay } from "./trading.ts";
+import { classOf, MAKERS, newTrader, TooFewTraders } from "./traders.ts";
+import { type Planned, postAll, settleStep, startWorld, type World } from "./world.ts";
+
+/** What is simulated. */
+export type SimulationSettings = {
+  readonly series: Series;
+  readonly rules: MarketRules;
+  readonly traders: number;
+  readonly seed: number;
+  /** Only the first days of the series, and none after them. */
+  readonly days?: number | undefined;
+  /** Without proofs, on a verifier that believes everything and that only a local chain can have. */
+  readonly unproven: boolean;
+};
+
+/** What happened in one market on one day. Prices in base units per contract. */
+export type MarketDay = {
+  readonly slot: number;
+  readonly symbol: string;
+  readonly recorded: bigint;
+  readonly settled: bigint;
+  readonly locked: boolean;
+  readonly expired: boolean;
+};
+
+/** What happened on one day. */
+export type SimulatedDay = Closed & {
+  readonly day: number;
+  /** Of the series; undefined after its end, while contracts go on towards their final prices. */
+  readonly date: string | undefined;
+  readonly markets: readonly MarketDay[];
+  readonly fills: number;
+  readonly rejoined: number;
+  readonly seconds: number;
+};
+
+/** The sums of all days. Amounts in base units. */
+export type SimulationResult = {
+  readonly days: number;
+  readonly marginCalls: number;
+  readonly callsMet: number;
+  readonly defaults: number;
+  readonly fundUsed: bigint;
+  readonly tearUps: number;
+  /** 10^18 is whole. */
+  readonly payoutRatio: bigint;
+  readonly tokensLost: bigint;
+  readonly conserved: boolean;
+  /** Why not, if it was not. */
+  readonly fault: string | undefined;
+  readonly checks: number;
+  readonly perDay: readonly SimulatedDay[];
+};
+
+export type SimulationHooks = {
+  readonly signal?: AbortSignal | undefined;
+  readonly onDay?: (day: SimulatedDay, of: number) => void;
+  readonly onStep?: (what: string) => void;
+};
+
+/** Most days after the end of a series. */
+const RUN_OFF = 60;
+const FUND_MARGINS = 20n;
+
+/**
+ * Plays the days of a series with traders that nobody can look into, and checks every sum after every step. A sum that
+ * does not come out ends the simulation, and `conserved` is false.
+ * Throws TooFewTraders, BadSeries, LocalNodeError, and what the signal is aborted with.
+ */
+export async function simulate(settings: SimulationSettings, hooks: SimulationHooks = {}): Promise<SimulationResult> {
+  const { rules, unproven, seed } = settings;
+  const series = settings.days === undefined ? settings.series : firstDays(settings.series, settings.days);
+  const { listing, terms } = firstListing(series, rules, BigInt(Math.floor(Date.now() / 1_000)));
+  const makers = MAKERS * listing.slots;
+  if (settings.traders < makers) throw new TooFewTraders(settings.traders, makers);
+  hooks.onStep?.("starting a local chain");
+  const world = await startWorld({ markets: terms, seed, unproven, signal: hooks.signal });
+  const perDay: SimulatedDay[] = [];
+  try {
+    hooks.onStep?.("opening seats");
+    await settle(world, settings, makers);
+    for (let day = 0; day < series.days.length || goesOn(world, listing, settings, day); day++) {
+      const one = await playDay(world, listing, day);
+      perDay.push(one);
+      hooks.onDay?.(one, series.days.length);
+    }
+    return await resultOf(world, perDay, undefined);
+  } catch (error) {
+    hooks.signal?.throwIfAborted();
+    if (!(error instanceof NotConserved)) throw error;
+    return await resultOf(world, perDay, error.message);
+  } finally {
+    await world.stop();
+  }
+}
+
+/** After the end of the series: as long as a contract has not come to its final price. */
+function goesOn({ state }: World, listing: Listing, { days }: SimulationSettings, day: number): boolean {
+  if (days !== undefined || day >= listing.series.days.length + RUN_OFF) return false;
+  return state.markets(state.epoch).some((market) => symbolIn(listing, market) !== undefined);
+}
+
+async function playDay(world: World, listing: Listing, day: number): Promise<SimulatedDay> {
+  const started = performance.now();
+  await publishTerms(world, listing, day);
+  const rejoined = await comeBack(world);
+  const prices = pricesOf(world, listing, day);
+  const fills = await tradeTheDay(world, day, prices);
+  const closed = await turnTheDay(world, day);
+  return {
+    ...closed,
+    day,
+    date: listing.series.days[day],
+    markets: prices.map((price) => marketDay(world, price)),
+    fills,
+    rejoined,
+    seconds: (performance.now() - started) / 1_000,
+  };
+}
+
+function marketDay({ state }: World, { slot, symbol, recorded, locked }: DayPrice): MarketDay {
+  const market = state.markets(state.epoch - 1)[slot];
+  const settled = market?.settlementPrice ?? 0n;
+  return { slot, symbol, recorded, settled, locked, expired: market?.expired ?? false };
+}
+
+/** Seats, first deposits, the guaranty fund; and who sleeps falls asleep. */
+async function settle(world: World, { traders: count, seed }: SimulationSettings, makers: number): Promise<void> {
+  const { exchange, bank, chance, state, traders } = world;
+  const { chain } = exchange;
+  const margin = state
+    .markets(1)
+    .reduce((most, { initialMargin }) => (initialMargin > most ? initialMargin : most), 0n);
+  await call(chain, bank, { functionName: "contributeToFund", args: [FUND_MARGINS * margin] });
+  const stakes: bigint[] = [];
+  for (let number = 0; number < count; number++) {
+    const parts = { chain: state, prover: world.prover };
+    const { trader, stake } = await newTrader(number, classOf(number, makers), seed, margin, chance, parts);
+    traders.push(trader);
+    stakes.push(stake);
+  }
+  for (const { account } of traders) {
+    world.signal?.throwIfAborted();
+    await openSeat(chain, bank, account.keys.ownerKey);
+  }
+  await settleStep(world, traders);
+  for (const [number, { account }] of traders.entries()) {
+    world.signal?.throwIfAborted();
+    await deposit(chain, bank, stakes[number] ?? margin, account.newCreditKey());
+  }
+  await settleStep(world, traders);
+  const funding: Planned[] = [];
+  for (const trader of traders) {
+    const [credit] = trader.account.state.credits;
+    if (credit !== undefined) funding.push({ trader, transition: await trader.account.fund(credit.creditId) });
+  }
+  await postAll(world, funding);
+  const sleeping: Planned[] = [];
+  for (const trader of traders) {
+    if (trader.kind === "asleep") sleeping.push({ trader, transition: await trader.account.sleep() });
+  }
+  await postAll(world, sleeping);
+}
+
+async function resultOf(
+  world: World,
+  perDay: readonly SimulatedDay[],
+  fault: string | undefined,
+): Promise<SimulationResult> {
+  const { waterfall, checks } = world.books;
+  const total = (of: (day: SimulatedDay) => number): number => perDay.reduce((sum, day) => sum + of(day), 0);
+  return {
+    days: perDay.length,
+    marginCalls: total(({ calls }) => calls),
+    callsMet: total(({ met }) => met),
+    defaults: total(({ defaults }) => defaults),
+    ...waterfall,
+    tokensLost: await world.books.tokensLost(),
+    conserved: fault === undefined,
+    fault,
+    checks,
+    perDay,
+  };
+}
+
+export { WHOLE };

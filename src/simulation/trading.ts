@@ -1,0 +1,242 @@
+import type { SignedOrder } from "../chain/clearingHouse.ts";
+import { type EpochMarket, priceLimits } from "../protocol/epoch.ts";
+import type { Side } from "../protocol/order.ts";
+import { cashFor } from "../protocol/ticket.ts";
+import type { OpenedTickets } from "../trader/account.ts";
+import type { OwnTicket } from "../trader/accountState.ts";
+import { type Listing, symbolIn } from "./listing.ts";
+import { priceOn } from "./terms.ts";
+import { isPresent, magnitude, MAKERS, type Trader, type Wish, wishOf } from "./traders.ts";
+import { advanceTo, type Match, openingOf, type Planned, postAll, postFills, settleStep, type World } from "./world.ts";
+import { ProverRefused } from "../prover/prover.ts";
+import { NothingCarried } from "../trader/account.ts";
+
+/** Where a market goes on one day. Base units per contract. */
+export type DayPrice = {
+  readonly slot: number;
+  readonly symbol: string;
+  readonly market: EpochMarket;
+  /** The recorded price, and that within the limits. */
+  readonly recorded: bigint;
+  readonly target: bigint;
+  /** Half of the way there: what is traded at in the morning. */
+  readonly early: bigint;
+  /** Whether the recorded move is wider than the limit. */
+  readonly locked: boolean;
+};
+
+const MORNING = 3_600n;
+const LATE = 6n * 3_600n - 300n;
+const ORDERS_GOOD_FOR = 10n * 86_400n;
+
+/** In how many of a thousand cases somebody forgets an open ticket with a position. */
+const FORGETS_TICKET = 8;
+
+/** Where every market goes today. */
+export function pricesOf(world: World, listing: Listing, day: number): readonly DayPrice[] {
+  const markets = world.state.markets(world.state.epoch);
+  return markets.flatMap((market, slot): DayPrice[] => {
+    const series = symbolIn(listing, market);
+    if (series === undefined) return [];
+    const recorded = priceOn(series, day, listing.rules);
+    const { down, up } = priceLimits(market);
+    const target = recorded < down ? down : recorded > up ? up : recorded;
+    const early = market.centre + ((target - market.centre) / 2n / market.tick) * market.tick;
+    return [{ slot, symbol: series.symbol, market, recorded, target, early, locked: target !== recorded }];
+  });
+}
+
+/** An order of somebody with an open ticket. */
+type Entry = {
+  readonly trader: Trader;
+  readonly ticket: OwnTicket;
+  readonly slot: number;
+  readonly side: Side;
+  readonly quantity: bigint;
+  readonly early: boolean;
+};
+
+/** Opens tickets, trades so that each market settles where it is to go, and closes the tickets again. */
+export async function tradeTheDay(world: World, day: number, prices: readonly DayPrice[]): Promise<number> {
+  const { entries, makers } = await openTickets(world, prices);
+  await advanceTo(world, openingOf(world, day) + LATE);
+  const matches: Match[] = [];
+  for (const early of [true, false]) {
+    for (const price of prices) matches.push(...(await matchesOf(world, day, price, entries, makers, early)));
+  }
+  await postFills(world, matches);
+  const holders = [...entries, ...makers].map(({ trader }) => trader);
+  await settleStep(world, holders);
+  await postAll(world, await closings(world, holders, true));
+  return matches.length;
+}
+
+/** Brings tickets back that are still open and not forgotten, directly, in part A of the window. */
+export async function closings(
+  world: World,
+  holders: readonly Trader[],
+  relayed: boolean,
+): Promise<readonly Planned[]> {
+  const planned: Planned[] = [];
+  for (const trader of holders) {
+    world.signal?.throwIfAborted();
+    const ticket = trader.account.state.tickets.find(({ epoch }) => epoch === world.state.epoch);
+    if (ticket === undefined || !isPresent(trader)) continue;
+    const forgets = trader.kind !== "maker" && ticket.position !== 0n && world.chance.happens(FORGETS_TICKET);
+    if (forgets) continue;
+    const transition = await provable(trader.account.closeTicket(ticket.ticketId, { relayed }));
+    if (transition !== undefined) planned.push({ trader, transition });
+  }
+  return planned;
+}
+
+// ------------------------------------------------------------------ tickets
+
+type Opened = { readonly entries: readonly Entry[]; readonly makers: readonly MakerTicket[] };
+type MakerTicket = {
+  readonly trader: Trader;
+  readonly ticket: OwnTicket;
+  readonly slot: number;
+  readonly most: bigint;
+};
+
+async function openTickets(world: World, prices: readonly DayPrice[]): Promise<Opened> {
+  const { traders, state, chance } = world;
+  const markets = state.markets(state.epoch);
+  const tradable = prices.map(({ slot }) => slot);
+  const wishes = new Map<Trader, Wish>();
+  for (const trader of traders) {
+    if (!isPresent(trader) || trader.kind === "maker" || trader.kind === "asleep") continue;
+    const wish = wishOf(trader, markets, tradable, chance);
+    if (wish !== undefined && trader.account.state.tickets.length === 0) wishes.set(trader, wish);
+  }
+  const planned: Planned[] = [];
+  const entries: Entry[] = [];
+  const makers: MakerTicket[] = [];
+  for (const { slot, market } of prices) {
+    if (market.closingOnly) continue;
+    const wanted = [...wishes.values()].filter((wish) => wish.slot === slot);
+    const total = wanted.reduce((sum, { quantity }) => sum + magnitude(quantity), 2n);
+    for (const trader of traders.slice(MAKERS * slot, MAKERS * slot + MAKERS)) {
+      if (!isPresent(trader)) continue;
+      const affordable = trader.account.freeCash / (6n * market.initialMargin);
+      const most = total < affordable ? total : affordable > 1n ? affordable : 1n;
+      const opened = await provable(
+        trader.account.openTickets(slot, [{ cash: makersCash(market, most), position: 0n }]),
+      );
+      const [ticket] = opened?.tickets ?? [];
+      if (opened === undefined || ticket === undefined) continue;
+      planned.push({ trader, transition: opened.transition });
+      makers.push({ trader, ticket, slot, most });
+    }
+  }
+  for (const [trader, wish] of wishes) {
+    world.signal?.throwIfAborted();
+    const price = prices.find(({ slot }) => slot === wish.slot);
+    if (price === undefined) continue;
+    const opened = await provable(openFor(trader, wish, price));
+    const [ticket] = opened?.tickets ?? [];
+    if (opened === undefined || ticket === undefined) continue;
+    planned.push({ trader, transition: opened.transition });
+    const side: Side = wish.quantity > 0n ? "buy" : "sell";
+    entries.push({ trader, ticket, ...wish, side, quantity: magnitude(wish.quantity) });
+  }
+  await postAll(world, planned);
+  return { entries, makers };
+}
+
+/** The least ticket for a wish: one that carries what is to be reduced, or an empty one with the margin. */
+async function openFor(trader: Trader, { slot, quantity, early }: Wish, price: DayPrice): Promise<OpenedTickets> {
+  const { account } = trader;
+  const held = account.account.positions[slot] ?? 0n;
+  const reducing = quantity > 0n !== held > 0n && magnitude(quantity) <= magnitude(held);
+  if (reducing) return account.openTickets(slot, [account.reducingTicket(slot, -quantity)]);
+  const side: Side = quantity > 0n ? "buy" : "sell";
+  const trade = { side, price: early ? price.early : price.target, quantity: magnitude(quantity) };
+  return account.openTickets(slot, [account.ticketFor(slot, trade)]);
+}
+
+/** Enough to buy so many at the highest price of the day, and to sell as many at the lowest. */
+function makersCash(market: EpochMarket, quantity: bigint): bigint {
+  const { down, up } = priceLimits(market);
+  return (
+    cashFor(market, { side: "buy", price: up, quantity }) + cashFor(market, { side: "sell", price: down, quantity })
+  );
+}
+
+/** What is proven, or undefined where the account cannot pay for it. Throws what it throws otherwise. */
+export async function provable<T>(making: Promise<T>): Promise<T | undefined> {
+  try {
+    return await making;
+  } catch (error) {
+    if (error instanceof NothingCarried) return undefined;
+    if (error instanceof ProverRefused && error.rule === "InsolventTransition") return undefined;
+    throw error;
+  }
+}
+
+// ------------------------------------------------------------------ trades
+
+type Resting = { readonly order: SignedOrder; left: bigint };
+
+/**
+ * Trades of one market in the morning or at the day's end, all at one price. What customers leave over a maker takes,
+ * unless the market is locked; at the end the makers trade one contract with each other, so that the day has its price.
+ */
+async function matchesOf(
+  world: World,
+  day: number,
+  price: DayPrice,
+  entries: readonly Entry[],
+  makers: readonly MakerTicket[],
+  early: boolean,
+): Promise<readonly Match[]> {
+  const { slot, locked } = price;
+  const atPrice = early ? price.early : price.target;
+  const wanted = entries.filter((entry) => entry.slot === slot && entry.early === early);
+  const excess = wanted.reduce((sum, { side, quantity }) => sum + (side === "buy" ? quantity : -quantity), 0n);
+  const ours = makers.filter((maker) => maker.slot === slot);
+  const [taking, other] = day % 2 === 0 ? ours : ours.toReversed();
+  const pair = early || taking === undefined || other === undefined ? 0n : 1n;
+  const absorbed = taking === undefined || locked ? 0n : smaller(magnitude(excess), taking.most - 1n);
+  const takersSide: Side = excess > 0n ? "sell" : "buy";
+  const all = [
+    ...(pair > 0n && other !== undefined ? [{ ...other, side: opposite(takersSide), quantity: pair }] : []),
+    ...(taking !== undefined && absorbed + pair > 0n
+      ? [{ ...taking, side: takersSide, quantity: absorbed + pair }]
+      : []),
+    ...wanted,
+  ];
+  const execTime = openingOf(world, day) + (early ? MORNING : LATE - 60n);
+  const buys: Resting[] = [];
+  const sells: Resting[] = [];
+  for (const { trader, ticket, side, quantity } of all) {
+    const terms = { side, limitPrice: atPrice, quantity: Number(quantity), expiry: execTime + ORDERS_GOOD_FOR };
+    const order = await trader.account.signOrder(ticket.ticketId, terms);
+    (side === "buy" ? buys : sells).push({ order, left: quantity });
+  }
+  return paired(buys, sells).map((match) => ({ ...match, price: atPrice, execTime }));
+}
+
+/** Pairs both sides in their order until one is used up. */
+function paired(buys: Resting[], sells: Resting[]): readonly Pick<Match, "maker" | "taker" | "quantity">[] {
+  const matches: Pick<Match, "maker" | "taker" | "quantity">[] = [];
+  let [buy, sell] = [buys.shift(), sells.shift()];
+  while (buy !== undefined && sell !== undefined) {
+    const quantity = smaller(buy.left, sell.left);
+    matches.push({ maker: buy.order, taker: sell.order, quantity });
+    buy.left -= quantity;
+    sell.left -= quantity;
+    if (buy.left === 0n) buy = buys.shift();
+    if (sell.left === 0n) sell = sells.shift();
+  }
+  return matches;
+}
+
+function opposite(side: Side): Side {
+  return side === "buy" ? "sell" : "buy";
+}
+
+function smaller(a: bigint, b: bigint): bigint {
+  return a < b ? a : b;
+}
