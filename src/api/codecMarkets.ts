@@ -135,6 +135,7 @@ export function marketMessageOf(market: MarketReport): wire.Market {
     maintenanceMargin: market.maintenanceMargin.toString(),
     closeOutFee: market.closeOutFee.toString(),
     fillFee: market.fillFee.toString(),
+    priceCollar: market.priceCollar.toString(),
     lastTradingTime: market.lastTradingTime,
     ...(market.lastPrice === undefined ? {} : { lastPrice: market.lastPrice.toString() }),
     volume: BigInt(market.volume),
@@ -155,6 +156,7 @@ export function marketFrom(message: wire.Market): MarketReport {
     maintenanceMargin: integerFrom("maintenance_margin", message.maintenanceMargin),
     closeOutFee: integerFrom("close_out_fee", message.closeOutFee),
     fillFee: integerFrom("fill_fee", message.fillFee),
+    priceCollar: integerFrom("price_collar", message.priceCollar),
     lastTradingTime: message.lastTradingTime,
     lastPrice: message.lastPrice === undefined ? undefined : integerFrom("last_price", message.lastPrice),
     volume: safeNumberFrom("volume", message.volume),
@@ -350,6 +352,13 @@ function announcementBodyOf(announcement: Announcement): wire.Announcement["body
         value: { $typeName: "hedgerow.exchange.v1.EpochOpened", epoch, openedAt, closingTime },
       };
     }
+    case "closing-moved": {
+      const { epoch, closingTime } = announcement;
+      return {
+        case: "closingMoved",
+        value: { $typeName: "hedgerow.exchange.v1.ClosingMoved", epoch, closingTime },
+      };
+    }
     case "session": {
       const { slot, session } = announcement;
       return {
@@ -403,6 +412,10 @@ function announcementOf(body: wire.Announcement["body"]): Announcement {
     case "epochOpened": {
       const { epoch, openedAt, closingTime } = body.value;
       return { type: "epoch-opened", epoch, openedAt, closingTime };
+    }
+    case "closingMoved": {
+      const { epoch, closingTime } = body.value;
+      return { type: "closing-moved", epoch, closingTime };
     }
     case "sessionChanged":
       return { type: "session", slot: body.value.slot, session: SESSION.nameOf("session", body.value.session) };

@@ -80,6 +80,8 @@ export type MarketReport = {
   readonly maintenanceMargin: bigint;
   readonly closeOutFee: bigint;
   readonly fillFee: bigint;
+  /** How far from the last trade an order that comes in may name its price; 0: as far as it likes (spec ORD-23). */
+  readonly priceCollar: bigint;
   readonly lastTradingTime: bigint;
   readonly lastPrice: bigint | undefined;
   readonly volume: number;
@@ -120,6 +122,8 @@ export type LevelChange = {
 /** Something that everybody may know. `epoch-closed` is the margin call: renew within the times given. */
 export type Announcement =
   | { readonly type: "epoch-opened"; readonly epoch: number; readonly openedAt: bigint; readonly closingTime: bigint }
+  /** The day closes at another time than was told: a market is locked at its limit, so that margin is called now. */
+  | { readonly type: "closing-moved"; readonly epoch: number; readonly closingTime: bigint }
   | { readonly type: "session"; readonly slot: number; readonly session: Session }
   | {
       readonly type: "epoch-closed";

@@ -28,6 +28,7 @@ export function marketJson(market: MarketReport) {
     maintenanceMargin: text(market.maintenanceMargin),
     closeOutFee: text(market.closeOutFee),
     fillFee: text(market.fillFee),
+    priceCollar: text(market.priceCollar),
     lastTradingTime: Number(market.lastTradingTime),
   };
 }
@@ -94,6 +95,10 @@ export function announcementJson(event: AnnouncementEvent) {
       return { time, ...announcement };
     case "batch":
       return { time, ...announcement, transactionHash: announcement.transactionHash ?? null };
+    case "closing-moved": {
+      const { type, epoch, closingTime } = announcement;
+      return { type, time, epoch, closingTime: Number(closingTime) };
+    }
     case "epoch-opened": {
       const { type, epoch, openedAt, closingTime } = announcement;
       return { type, time, epoch, openedAt: Number(openedAt), closingTime: Number(closingTime) };

@@ -290,6 +290,7 @@ function marketDetails(market: MarketReport, decimals: number): string {
     ["price step", price(market.tick)],
     ["initial margin", price(market.initialMargin)],
     ["maintenance margin", price(market.maintenanceMargin)],
+    ["price collar", market.priceCollar === 0n ? "none" : price(market.priceCollar)],
     ["fee of a fill", price(market.fillFee)],
     ["close-out fee", price(market.closeOutFee)],
     ["last trading time", dateText(market.lastTradingTime)],

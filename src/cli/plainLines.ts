@@ -40,6 +40,8 @@ export function announcementText(
   switch (announcement.type) {
     case "epoch-opened":
       return `day ${announcement.epoch} is open until ${clockText(announcement.closingTime)}`;
+    case "closing-moved":
+      return `day ${announcement.epoch} closes at ${clockText(announcement.closingTime)} now: margin is called early`;
     case "session": {
       const market = marketAt(announcement.slot);
       return `${market === undefined ? `slot ${announcement.slot}` : nameOf(market)} is ${announcement.session}`;

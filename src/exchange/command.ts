@@ -27,6 +27,8 @@ export type Command =
     }
   /** The epoch is closed: the settlement window has begun. */
   | { readonly kind: "window" }
+  /** The day closes at another time than it was to: earlier, or as before where the chain took that back. */
+  | { readonly kind: "closing"; readonly closingTime: bigint }
   /** The day is being closed: no more orders, and those that rest are taken out. */
   | { readonly kind: "stop" }
   /** Time has passed, and something was due. */

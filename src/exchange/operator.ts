@@ -397,8 +397,8 @@ export class Operator implements ExchangeService {
       if (!market.listed) return [];
       const { down, up } = priceLimits(market);
       const trades = day.trades(slot);
-      const { contractId, tick, centre, initialMargin, maintenanceMargin, closeOutFee, fillFee, lastTradingTime } =
-        market;
+      const { contractId, tick, centre, priceCollar, lastTradingTime } = market;
+      const { initialMargin, maintenanceMargin, closeOutFee, fillFee } = market;
       return {
         slot,
         contractId,
@@ -411,6 +411,7 @@ export class Operator implements ExchangeService {
         maintenanceMargin,
         closeOutFee,
         fillFee,
+        priceCollar,
         lastTradingTime,
         lastPrice: trades.at(-1)?.price,
         volume: day.volume(slot),
@@ -660,7 +661,10 @@ export class Operator implements ExchangeService {
     const isNew = (): boolean =>
       // A batch under way belongs to the old phase: first see what became of it.
       machine.sent === undefined && (epoch !== machine.day.times.epoch || phase !== machine.phase);
-    if (!isNew()) return;
+    if (!isNew()) {
+      this.#followClosing();
+      return;
+    }
     const { openedAt, closingTime, closedAt } = await this.#state.chain.house.read.epochOf([epoch]);
     const goesOn = epoch === machine.day.times.epoch && phase === "window";
     const tickets = goesOn ? [] : await this.#inherited(epoch);
@@ -676,6 +680,16 @@ export class Operator implements ExchangeService {
     const times = { epoch, openedAt, closingTime, auctionTime, settlementWindow, limitLock: this.#limitLock };
     this.#executeOwn({ kind: "day", times, phase, markets: this.#state.markets(epoch), tickets }, machine.time);
     if (phase === "trading") this.#announce({ type: "epoch-opened", epoch, openedAt, closingTime });
+  }
+
+  /** The chain may let the day close earlier than it was to, and may take that back. */
+  #followClosing(): void {
+    const { day, phase, time } = this.#machine;
+    const { epoch } = day.times;
+    const closingTime = this.#state.closingTimes.get(epoch);
+    if (phase !== "trading" || closingTime === undefined || closingTime === day.times.closingTime) return;
+    this.#executeOwn({ kind: "closing", closingTime }, time);
+    this.#announce({ type: "closing-moved", epoch, closingTime });
   }
 
   /** Posts the next batch of what waits; undefined if nothing does. See Posting.post for what it reports and throws. */

@@ -227,6 +227,9 @@ export class Sequencer {
         day.cancelAll(time, "end-of-day");
         this.#giveUp(day);
         break;
+      case "closing":
+        day.moveClosing(command.closingTime);
+        break;
       case "stop":
         day.stop();
         day.cancelAll(time, "end-of-day");

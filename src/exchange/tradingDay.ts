@@ -205,7 +205,6 @@ const UNRECORDED = 0;
  * signature. Times are unix seconds and must not fall: each command begins by bringing the day to its time.
  */
 export class TradingDay {
-  readonly times: DayTimes;
   readonly markets: readonly EpochMarket[];
   readonly tickets = new Map<Hex, TicketView>();
   readonly #log: ExchangeLog;
@@ -217,6 +216,7 @@ export class TradingDay {
   readonly #locks = new Map<number, LockWatch>();
   readonly #trades = new Map<number, PublicTrade[]>();
   readonly #volumes = new Map<number, number>();
+  #times: DayTimes;
   #unsettled: Execution[] = [];
   #time = 0n;
   #stopped = false;
@@ -229,13 +229,18 @@ export class TradingDay {
     log: ExchangeLog,
     tell: (happening: Happening) => void = () => undefined,
   ) {
-    this.times = times;
+    this.#times = times;
     this.markets = markets;
     this.#log = log;
     this.#tell = tell;
     markets.forEach((market, slot) => {
       if (market.listed) this.#books.set(slot, createBook(termsOf(market), this.#firstSession()));
     });
+  }
+
+  /** When the day opened, when it closes by what the chain says now, and what happens in between. */
+  get times(): DayTimes {
+    return this.#times;
   }
 
   /** Executions that no batch has settled yet, in order. */
@@ -313,6 +318,17 @@ export class TradingDay {
     this.#stopped = true;
     this.#noteRested();
     for (const slot of this.#books.keys()) this.#turnTo(slot, "closed", this.#time);
+  }
+
+  /**
+   * The day closes at another time: a market locked at its limit has moved it up, or the chain took that back. A market
+   * that is closed stays so. Orders keep the expiry that was signed; none of them outlives the day (spec EPO-4).
+   */
+  moveClosing(closingTime: bigint): void {
+    this.#times = { ...this.#times, closingTime };
+    if (this.#time > closingTime) this.#noteRested();
+    else this.#rested = undefined;
+    this.#turnSessions(this.#time);
   }
 
   /** Throws MarketClosed after closing time, at which executions may still happen (spec EPO-4, FIL-7). */
@@ -456,7 +472,7 @@ export class TradingDay {
    */
   advance(time: bigint): void {
     if (time <= this.#time) return;
-    const { auctionTime, closingTime, settlementWindow = 0 } = this.times;
+    const { auctionTime, closingTime } = this.times;
     if (auctionTime !== undefined && this.#time <= auctionTime && time > auctionTime && !this.#stopped) {
       this.#takeDue(auctionTime);
       this.#holdAuction(auctionTime);
@@ -467,6 +483,11 @@ export class TradingDay {
     }
     this.#takeDue(time);
     this.#time = time;
+    this.#turnSessions(time);
+  }
+
+  #turnSessions(time: bigint): void {
+    const { closingTime, settlementWindow = 0 } = this.times;
     const inWindow = settlementWindow > 0 && time >= closingTime - BigInt(settlementWindow);
     for (const slot of this.#books.keys()) {
       if (this.session(slot) === "closed") continue;
@@ -1053,8 +1074,8 @@ export function sidesOf({ maker, taker, price, quantity }: Execution): readonly 
 }
 
 /** The engine's terms of a market: whole ticks inside the price limits; revisions are a uint8; ids are used once. */
-function termsOf(market: EpochMarket & { readonly priceCollar?: bigint }): BookTerms {
-  const { tick, centre, priceCollar = 0n } = market;
+function termsOf(market: EpochMarket): BookTerms {
+  const { tick, centre, priceCollar } = market;
   const { down, up } = priceLimits(market);
   const inTicks = (price: bigint): number => Number(floorDiv(price, tick));
   return {

@@ -171,6 +171,7 @@ export function fakeService(): FakeService {
         maintenanceMargin: 8n,
         closeOutFee: 7n,
         fillFee: 6n,
+        priceCollar: 30n,
         lastTradingTime: 2_000_000_000n,
         lastPrice: undefined,
         volume: 12,

@@ -24,7 +24,7 @@ describe("any commands", () => {
     // A run that never comes to something proves nothing of it.
     const wanted = [
       ...["place", "replace", "cancel", "cancelAll", "cancelAfter", "tick", "queue", "drop", "restored"],
-      ...["send", "unsend", "settle", "stop", "window", "day"],
+      ...["send", "unsend", "settle", "stop", "window", "day", "closing", "place refused: Matching.BeyondCollar"],
       ...["entry executed", "entry executed by auction", "entry triggered", "entry reloaded", "entry replaced"],
       ...["entry cancelled by expiry", "entry cancelled by silence", "entry cancelled by ticket-lost"],
       ...["entry cancelled by ticket-closing", "entry cancelled by end-of-day", "entry expired", "entry rejected"],

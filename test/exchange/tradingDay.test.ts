@@ -11,19 +11,22 @@ import { isCovered, ticketView, type TicketView } from "../../src/exchange/ticke
 import { type DayTimes, MOST_MAKERS, MOST_ORDERS, TradingDay } from "../../src/exchange/tradingDay.ts";
 import type { ProvenTransition } from "../../src/chain/clearingHouse.ts";
 import type { Action } from "../../src/protocol/action.ts";
-import type { EpochMarket } from "../../src/protocol/epoch.ts";
+import { NO_FEED } from "../../src/protocol/epoch.ts";
 import { HedgerowError } from "../../src/protocol/errors.ts";
 import type { Hex } from "../../src/protocol/keys.ts";
 import type { Instructions, Order, Side } from "../../src/protocol/order.ts";
+import { epochMarket } from "../support/epochMarket.ts";
 
 // The day in the operator's memory alone: no chain, no signatures.
 
-const MARKET: EpochMarket = {
+const MARKET = epochMarket({
   contractId: ZERO_HASH,
   listed: true,
   centre: 1_000n,
   tick: 5n,
   priceLimit: 100n,
+  dailyLimit: 100n,
+  expandedLimit: 100n,
   maintenanceMargin: 200n,
   initialMargin: 240n,
   closeOutFee: 100n,
@@ -32,9 +35,12 @@ const MARKET: EpochMarket = {
   minimumMinutes: 1,
   settlementPrice: 0n,
   expired: false,
+  tornUp: false,
   closingOnly: false,
   lastTradingTime: 4_000_000_000n,
-};
+  priceCollar: 0n,
+  ...NO_FEED,
+});
 const OPENS = 1_000n;
 const CLOSES = 5_000n;
 const NOW = 2_000n;
@@ -119,6 +125,63 @@ describe("the price collar", () => {
     const ticket = addTicket(copy, 3, 10_000n);
     refuses(() => place(copy, order(ticket, "buy", 1_005n, 1)), "Matching.BeyondCollar");
     assert.deepEqual(kinds(place(copy, order(ticket, "buy", 1_000n, 1))), ["accepted"]);
+  });
+});
+
+describe("a closing time that moves up", () => {
+  const window = { settlementWindow: 300 };
+  const sessions = (log: readonly LogEntry[]): readonly (readonly [string, bigint])[] =>
+    log.flatMap(({ entry, time }) => (entry.kind === "session" ? [[entry.session, time] as const] : []));
+
+  test("ends matching, turns the sessions and lets orders rest up to the new time [EPO-4, EPO-13, SET-4]", () => {
+    const log: LogEntry[] = [];
+    const day = newDay(log, MARKET, window);
+    const resting = order(addTicket(day, 1, 10_000n), "buy", 1_000n, 1);
+    place(day, resting);
+    day.moveClosing(2_600n);
+    assert.equal(day.times.closingTime, 2_600n);
+    day.advance(2_299n);
+    assert.deepEqual(sessions(log), []);
+    day.advance(2_300n);
+    assert.deepEqual(sessions(log), [["closing", 2_300n]]);
+    const seller = addTicket(day, 2, 10_000n);
+    assert.equal(place(day, order(seller, "sell", 1_010n, 1), 2_600n).length, 1, "at the new closing time itself");
+    refuses(() => place(day, order(seller, "sell", 1_000n, 1), 2_601n), "MarketClosed");
+    assert.equal(day.isDue(2_601n), false);
+    assert.deepEqual(sessions(log).at(-1), ["closed", 2_601n]);
+    assert.deepEqual(
+      day.rested.map(({ signed }) => signed.order.clientId),
+      [resting.order.clientId],
+    );
+    assert.equal(day.unsettled.length, 0);
+  });
+
+  test("that was heard of too late ends the day at once; one that was taken back goes on to be its end [EPO-13]", () => {
+    const log: LogEntry[] = [];
+    const day = newDay(log, MARKET, window);
+    place(day, order(addTicket(day, 1, 10_000n), "buy", 1_000n, 1));
+    day.moveClosing(NOW - 1n);
+    assert.deepEqual(sessions(log), [["closed", NOW]]);
+    refuses(() => place(day, order(addTicket(day, 2, 10_000n), "sell", 1_000n, 1)), "MarketClosed");
+    const other = newDay([], MARKET, window);
+    place(other, order(addTicket(other, 1, 10_000n), "buy", 1_000n, 1));
+    other.moveClosing(NOW + 400n);
+    other.moveClosing(CLOSES);
+    assert.deepEqual(kinds(place(other, order(addTicket(other, 2, 10_000n), "sell", 1_000n, 1), CLOSES)), [
+      "accepted",
+      "executed",
+    ]);
+  });
+
+  test("a day restored from its state ends at the new time too [EPO-13, JRN-11]", () => {
+    const day = newDay([], MARKET, window);
+    place(day, order(addTicket(day, 1, 10_000n), "buy", 1_000n, 1));
+    day.moveClosing(2_600n);
+    const state = day.state();
+    const copy = new TradingDay(state.times, state.markets, new ExchangeLog({ nextSeq: 9, head: ZERO_HASH }));
+    copy.restore(state);
+    copy.advance(2_601n);
+    assert.equal(copy.session(0), "closed");
   });
 });
 

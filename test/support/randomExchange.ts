@@ -11,22 +11,25 @@ import { isCovered, type TicketView } from "../../src/exchange/ticketView.ts";
 import type { DayTimes } from "../../src/exchange/tradingDay.ts";
 import { type Executed, orderIdOf } from "../../src/market/types.ts";
 import type { Action, TicketOpening } from "../../src/protocol/action.ts";
-import type { EpochMarket } from "../../src/protocol/epoch.ts";
+import { NO_FEED } from "../../src/protocol/epoch.ts";
 import type { Hex } from "../../src/protocol/keys.ts";
 import type { Instructions, Order, Side } from "../../src/protocol/order.ts";
 import { reduces } from "../../src/protocol/ticket.ts";
 import { type Draw, drawFrom } from "./compareBooks.ts";
 import { NO_PROOF } from "./unprovenExchange.ts";
+import { epochMarket } from "./epochMarket.ts";
 
 // A whole exchange without chain, signatures and disk: random commands, and what must be true after each of them.
 
 /** A market with narrow limits. */
-export const MARKET: EpochMarket = {
+export const MARKET = epochMarket({
   contractId: ZERO_HASH,
   listed: true,
   centre: 1_000n,
   tick: 5n,
   priceLimit: 25n,
+  dailyLimit: 25n,
+  expandedLimit: 25n,
   maintenanceMargin: 200n,
   initialMargin: 240n,
   closeOutFee: 100n,
@@ -35,11 +38,14 @@ export const MARKET: EpochMarket = {
   minimumMinutes: 1,
   settlementPrice: 0n,
   expired: false,
+  tornUp: false,
   closingOnly: false,
   lastTradingTime: 4_000_000_000n,
-};
+  priceCollar: 0n,
+  ...NO_FEED,
+});
 /** Two markets, and one between them that is not listed. */
-const MARKETS = [MARKET, { ...MARKET, listed: false }, { ...MARKET, centre: 995n, priceLimit: 40n }];
+const MARKETS = [MARKET, { ...MARKET, listed: false }, { ...MARKET, centre: 995n, priceLimit: 40n, priceCollar: 15n }];
 const SLOTS = [0, 2];
 
 const START = { nextSeq: 1, nextBatchNumber: 1 };
@@ -195,7 +201,7 @@ class World {
       const seconds = draw(4) === 0 ? 0 : Number(this.#soon() - larger(this.#time, machine.time));
       return { kind: "cancelAfter", ticketId: this.#someTicket(), nonce: this.#someNonce(), seconds };
     }
-    if (dice < 84) return { kind: "tick" };
+    if (dice < 84) return phase === "trading" && draw(30) === 0 ? this.#moveClosing() : { kind: "tick" };
     if (dice < 87) return this.#queue();
     if (dice < 95) return this.#post();
     if (dice < 96) return this.#drop();
@@ -221,6 +227,12 @@ class World {
     const phase = draw(12) === 0 ? "window" : "trading";
     const tickets = draw(4) > 0 ? [] : [this.#inherited()];
     return { kind: "day", times, phase, markets: MARKETS, tickets };
+  }
+
+  /** The day ends earlier than it was to, or later again where the chain took that back. */
+  #moveClosing(): Command {
+    const now = larger(this.#time, this.#machine.time);
+    return { kind: "closing", closingTime: now + BigInt(this.#draw(4) * 100) };
   }
 
   #inherited() {

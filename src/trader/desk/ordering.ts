@@ -630,10 +630,8 @@ export class Ordering {
 
   /** From the chain's events: a question of its own would tell the node when an order is placed. */
   async #closingTime(): Promise<bigint> {
-    const { chain, epoch, events } = this.#account.chain;
-    const opening = events.findLast(({ eventName, args }) => eventName === "EpochOpened" && args.epoch === epoch);
-    if (opening?.eventName === "EpochOpened") return opening.args.closingTime;
-    return (await chain.house.read.epochOf([epoch])).closingTime;
+    const { chain, epoch, closingTimes } = this.#account.chain;
+    return closingTimes.get(epoch) ?? (await chain.house.read.epochOf([epoch])).closingTime;
   }
 
   /** The chain's time: a local chain's clock may be ahead of this machine's. */

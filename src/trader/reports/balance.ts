@@ -98,9 +98,9 @@ function noteNow({ chain, state }: AccountReader, status: SeatStatus): Account {
   return status.status === "inDefault" ? closeOut(account, chain.markets(status.since)).account : account;
 }
 
-function closingTimeOf({ events }: ChainState): number | null {
-  const opening = events.findLast(({ eventName }) => eventName === "EpochOpened");
-  return opening?.eventName === "EpochOpened" ? Number(opening.args.closingTime) : null;
+function closingTimeOf({ closingTimes, epoch }: ChainState): number | null {
+  const closingTime = closingTimes.get(epoch);
+  return closingTime === undefined ? null : Number(closingTime);
 }
 
 function seatOf({ keys, state }: AccountReader, { status }: SeatStatus): SeatView {
