@@ -561,6 +561,19 @@ export const EXPLANATIONS: Readonly<Record<string, Explanation>> = {
   BadPolicy: usage("The agent's policy cannot be used.", "Mend the file; hedgerow agent --help shows what is in it."),
   BadOrders: usage("The file of orders cannot be used.", "Mend it; hedgerow run --help shows its form."),
   BadMarkets: usage("The file of markets cannot be used.", "Mend it; hedgerow local --help says more."),
+  BadMarketSchedule: usage(
+    "The schedule of contracts cannot be used.",
+    "Mend it; scripts/examples/schedule.json shows its form.",
+  ),
+  BadMarginSchedule: usage(
+    "The margin schedule cannot be used.",
+    "Mend it: the columns date,initial,maintenance; initial may be left out.",
+  ),
+  NotAdministrator: refused(
+    "Only the administrator of the registry schedules terms.",
+    "Give the administrator's key: --key FILE.",
+    ({ text }) => `The key is not that of the registry's administrator ${text("administrator")}.`,
+  ),
   BadBotConfig: usage("The bots' configuration cannot be used.", "Mend it; hedgerow bots --help says more."),
   BadDirectory: usage("The directory is not empty, and no exchange is taken up again.", "Name a new one."),
   BadRunDirectory: usage("The directory of the run cannot be used.", "Name another with --directory."),

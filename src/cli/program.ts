@@ -11,6 +11,7 @@ import { addNetworkCommands } from "./network.ts";
 import { addPrivacyCommands } from "./privacy.ts";
 import { addReportCommands } from "./reports.ts";
 import { addRunCommands } from "./run.ts";
+import { addScheduleCommands } from "./schedule.ts";
 import { groupOf, type Io, TERMINAL, withJson } from "./session.ts";
 import { addAccountCommands, addTradeCommands } from "./trade.ts";
 import { addWalletCommands } from "./wallet.ts";
@@ -25,7 +26,7 @@ const GROUPS: readonly (readonly [string, readonly string[]])[] = [
   ["Orders:", ["buy", "sell", "orders", "cancel", "replace", "resume"]],
   ["Account:", ["ticket", "renew", "seat", "catch-up", "privacy", "agent"]],
   ["Many at once:", ["run", "bots", "match"]],
-  ["Operator:", ["exchange", "demo"]],
+  ["Operator:", ["exchange", "schedule", "demo"]],
 ];
 const HELP_WIDTH = 80;
 const LAST_GROUP = "Help:";
@@ -76,6 +77,7 @@ export function buildProgram(io: Io = TERMINAL): Command {
   addAgentCommands(program);
   addRunCommands(program);
   addBotsCommands(program);
+  addScheduleCommands(program);
   addToolCommands(program);
   addHelpCommands(program, io);
   for (const [heading, names] of GROUPS) {
