@@ -43,6 +43,7 @@ function marketWith(changes: Partial<MarketReport> = {}): MarketReport {
     maintenanceMargin: 3_000n * DOLLAR,
     closeOutFee: 1_800n * DOLLAR,
     fillFee: DOLLAR,
+    priceCollar: 0n,
     lastTradingTime: 4_102_444_800n,
     lastPrice: 32_150n * DOLLAR,
     volume: 1_234,

@@ -678,6 +678,7 @@ describe("an exchange that is none", () => {
       maintenanceMargin: whole,
       closeOutFee: whole,
       fillFee: whole,
+      priceCollar: whole,
       lastTradingTime: time,
       lastPrice: fc.option(whole, { nil: undefined }),
       volume: count,

@@ -28,8 +28,13 @@ export class NoOppositeSide extends HedgerowError {
   }
 }
 
-/** What bounds a market order, read from the book: the best price of the other side, if there is one. */
-export type BestPrice = (slot: number, side: OrderRequest["side"]) => Promise<bigint | undefined>;
+/** What bounds a market order, as the exchange tells it. */
+export type Prices = {
+  /** The best price of a side of the book, if there is one. */
+  readonly best: (slot: number, side: OrderRequest["side"]) => Promise<bigint | undefined>;
+  /** Of the last trade of the day, if there was one. */
+  readonly last: (slot: number) => Promise<bigint | undefined>;
+};
 
 /** An order worked out: what is signed for the chain, and what is told to the operator besides. */
 export type WorkedOutOrder = { readonly terms: OrderTerms; readonly instructions: InstructionTerms | undefined };
@@ -43,12 +48,12 @@ export async function workOut(
   request: OrderRequest,
   market: EpochMarket,
   closingTime: bigint,
-  bestPrice: BestPrice,
+  prices: Prices,
 ): Promise<WorkedOutOrder> {
   const { side, quantity, postOnly = false } = request;
   const isMarket = request.limitPrice === undefined;
   const limitPrice =
-    request.limitPrice === undefined ? await worstPrice(request, market, bestPrice) : BigInt(request.limitPrice);
+    request.limitPrice === undefined ? await worstPrice(request, market, prices) : BigInt(request.limitPrice);
   const stopPrice = request.stopPrice === undefined ? undefined : BigInt(request.stopPrice);
   const { displayQuantity } = request;
   for (const price of stopPrice === undefined ? [limitPrice] : [limitPrice, stopPrice]) {
@@ -75,18 +80,25 @@ function instructionsOf(request: OrderRequest, stopPrice: bigint | undefined): I
   return isPlain ? undefined : { stopPrice, displayQuantity, selfTrade, reduceOnly };
 }
 
-async function worstPrice(request: OrderRequest, market: EpochMarket, bestPrice: BestPrice): Promise<bigint> {
+async function worstPrice(request: OrderRequest, market: EpochMarket, prices: Prices): Promise<bigint> {
   const { side, slot, slippage, stopPrice } = request;
   const { down, up } = priceLimits(market);
   const worst = side === "buy" ? up : down;
   // A stop waits, and whom it meets then is not in the book yet.
-  const best = stopPrice === undefined ? await bestPrice(slot, side === "buy" ? "sell" : "buy") : BigInt(stopPrice);
+  const best = stopPrice === undefined ? await prices.best(slot, side === "buy" ? "sell" : "buy") : BigInt(stopPrice);
   if (best === undefined) throw new NoOppositeSide(slot, side);
   if (slippage === undefined) return worst;
   // Toward the best price to a whole tick: never beyond what was allowed.
   const room = BigInt(slippage) - (BigInt(slippage) % market.tick);
   const price = side === "buy" ? best + room : best - room;
-  return price > up ? up : price < down ? down : price;
+  const within = price > up ? up : price < down ? down : price;
+  // A stop meets the collar when it is triggered.
+  if (market.priceCollar === 0n || stopPrice !== undefined) return within;
+  // It names a price of its own, and one beyond the collar would be refused (spec ORD-23).
+  const reference = (await prices.last(slot)) ?? market.centre;
+  const allowed = side === "buy" ? reference + market.priceCollar : reference - market.priceCollar;
+  const isBeyond = side === "buy" ? within > allowed : within < allowed;
+  return isBeyond ? allowed : within;
 }
 
 function assertGoodPrice(market: EpochMarket, price: bigint, quantity: number): void {

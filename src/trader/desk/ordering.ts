@@ -621,9 +621,16 @@ export class Ordering {
 
   async #workedOut(request: OrderRequest, closingTime: bigint, options: ReachOptions): Promise<Wanted> {
     const market = this.#account.market(request.slot);
-    const order = await workOut(request, market, closingTime, async (slot, side) => {
-      const { bids, asks } = await reach(() => this.#connections.common.fetchOrderBook(slot, 1), options);
-      return (side === "buy" ? bids : asks)[0]?.price;
+    const { common } = this.#connections;
+    const order = await workOut(request, market, closingTime, {
+      best: async (slot, side) => {
+        const { bids, asks } = await reach(() => common.fetchOrderBook(slot, 1), options);
+        return (side === "buy" ? bids : asks)[0]?.price;
+      },
+      last: async (slot) => {
+        const markets = await reach(() => common.fetchMarkets(), options);
+        return markets.find((each) => each.slot === slot)?.lastPrice;
+      },
     });
     return { request, order };
   }
