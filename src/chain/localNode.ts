@@ -1,5 +1,5 @@
 import { createRequire } from "node:module";
-import { dirname, join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { HedgerowError } from "../protocol/errors.ts";
 import { NotStarted, said, startOwnProcess } from "./ownProcess.ts";
 
@@ -25,6 +25,8 @@ export interface LocalNodeOptions {
   readonly timeoutMs?: number;
 }
 
+const CONFIG = resolve(import.meta.dirname, "localNode.config.ts");
+
 /**
  * Starts `hardhat node` with the rules of hardhat.config.ts and waits until it answers.
  * The node ends with this process, however this process ends, and does not keep it alive.
@@ -36,7 +38,7 @@ export async function startLocalNode({ port = 0, timeoutMs = 60_000 }: LocalNode
     const node = await startOwnProcess({
       // Hardhat's own entry: starting it through npx would take a second longer.
       program: join(dirname(createRequire(import.meta.url).resolve("hardhat/package.json")), "dist/src/cli.js"),
-      args: ["node", "--hostname", "127.0.0.1", "--port", String(port)],
+      args: ["--config", CONFIG, "node", "--hostname", "127.0.0.1", "--port", String(port)],
       env: { HARDHAT_DISABLE_TELEMETRY: "true", NO_COLOR: "1", FORCE_COLOR: "0" },
       timeoutMs,
       announcement: (printed) => /JSON-RPC server at (http:\/\/[\d.]+:\d+)/.exec(printed)?.[1],
