@@ -9,6 +9,7 @@ import {IClearingHouse} from "./interfaces/IClearingHouse.sol";
 import {IMarketRegistry} from "./interfaces/IMarketRegistry.sol";
 import {ClearingCycle} from "./libraries/ClearingCycle.sol";
 import {State, StateMath} from "./libraries/ClearingState.sol";
+import {CloseOut} from "./libraries/CloseOut.sol";
 import {Statements} from "./libraries/Statements.sol";
 import {Effects} from "./libraries/Effects.sol";
 import {Fills} from "./libraries/Fills.sol";
@@ -16,6 +17,7 @@ import {NoteBook} from "./libraries/NoteBook.sol";
 import {Notes} from "./libraries/Notes.sol";
 import {Proof} from "./libraries/Proof.sol";
 import {
+    AuctionBid,
     ClearingTerms,
     Credit,
     Delta,
@@ -31,6 +33,7 @@ import {
     Seat,
     SeatStatus,
     SignedOrder,
+    Stake,
     Ticket,
     TicketSums,
     Transition
@@ -56,12 +59,15 @@ contract ClearingHouse is IClearingHouse, EIP712, ReentrancyGuardTransient {
                 terms.seatBond < 1 << 96 &&
                 terms.relayFee <= terms.seatBond &&
                 terms.lateFee <= terms.seatBond &&
+                terms.reporterReward <= terms.seatBond / 10 &&
                 terms.settlementWindow > 0 &&
                 terms.settlementWindow <= terms.tradingTime &&
                 (terms.callAuction == 0 || uint256(terms.callAuction) + terms.settlementWindow < terms.tradingTime) &&
                 terms.windowA > 0 &&
                 terms.windowB > 0 &&
                 terms.windowBlocks > 0 &&
+                (terms.lockTime == 0 ||
+                    (terms.lockNotice >= terms.settlementWindow && terms.lockNotice < terms.tradingTime)) &&
                 terms.flatGraceEpochs <= MAX_GRACE_EPOCHS &&
                 // No change of terms can overtake a whole cycle.
                 registry_.delay() > uint256(terms.tradingTime) + terms.settleGrace + terms.windowA + terms.windowB;
@@ -119,6 +125,7 @@ contract ClearingHouse is IClearingHouse, EIP712, ReentrancyGuardTransient {
     }
 
     function submitTransitions(Transition[] calldata transitions, Proof[] calldata proofs) external nonReentrant {
+        s.markRenewals();
         // Zero is no batch's number, so that the challenges of direct calls and batches stay apart.
         Delta[] memory deltas = Statements.verified(s, 0, transitions, proofs, false);
         (Payout[] memory payouts, uint256 bondDue) = Effects.settleDirect(s, _domainSeparatorV4(), transitions, deltas);
@@ -148,6 +155,7 @@ contract ClearingHouse is IClearingHouse, EIP712, ReentrancyGuardTransient {
         if (msg.sender != s.operator) revert NotOperator(msg.sender);
         if (expectedBatchNumber != s.lastBatch + 1) revert WrongBatchNumber(expectedBatchNumber, s.lastBatch + 1);
         _stampBatch(expectedBatchNumber);
+        s.markRenewals();
         Delta[] memory deltas = Statements.verified(s, expectedBatchNumber, transitions, proofs, true);
         (Payout[] memory payouts, bytes32 fillsHash) = Effects.settle(
             s,
@@ -178,6 +186,18 @@ contract ClearingHouse is IClearingHouse, EIP712, ReentrancyGuardTransient {
         ClearingCycle.close(s, registry, _domainSeparatorV4(), quotes, msg.sender == s.operator);
     }
 
+    function closeEarly(uint8 slot) external nonReentrant {
+        ClearingCycle.closeEarly(s, slot);
+    }
+
+    function beginRenewals() external nonReentrant {
+        ClearingCycle.beginRenewals(s);
+    }
+
+    function takeAbandoned(AuctionBid calldata bid) external nonReentrant {
+        CloseOut.take(s, _domainSeparatorV4(), bid);
+    }
+
     function openEpoch() external nonReentrant {
         ClearingCycle.open(s, registry);
     }
@@ -186,14 +206,44 @@ contract ClearingHouse is IClearingHouse, EIP712, ReentrancyGuardTransient {
         Seat storage seat = s.seats[ownerKey];
         bool late = seat.status == SeatStatus.Active && s.epoch > uint256(seat.lastEpoch) + s.terms.flatGraceEpochs;
         if (!late || seat.bond == 0) revert NothingToForfeit(ownerKey);
-        Effects.forfeit(s, ownerKey);
+        uint128 reward = s.terms.reporterReward < seat.bond ? s.terms.reporterReward : seat.bond;
+        Effects.forfeit(s, ownerKey, reward);
+        _pay(msg.sender, reward);
     }
 
     function contributeToFund(uint128 amount) external nonReentrant {
         if (amount == 0) revert ZeroAmount();
-        s.guarantyFund += int256(uint256(amount));
+        s.guarantyFund += amount;
         emit FundContributed(msg.sender, amount);
         _pull(amount);
+    }
+
+    function stake(uint128 amount) external nonReentrant {
+        if (amount == 0) revert ZeroAmount();
+        s.stakes[msg.sender].amount += amount;
+        s.operatorStake += amount;
+        emit Staked(msg.sender, amount);
+        _pull(amount);
+    }
+
+    function requestUnstake() external nonReentrant {
+        Stake storage own = s.stakes[msg.sender];
+        if (own.amount == 0) revert NothingStaked(msg.sender);
+        own.withdrawableIn = s.epoch + 2;
+        emit UnstakeRequested(msg.sender, own.withdrawableIn);
+    }
+
+    function unstake() external nonReentrant {
+        Stake storage own = s.stakes[msg.sender];
+        uint128 amount = own.amount;
+        if (amount == 0) revert NothingStaked(msg.sender);
+        // One day only: a request that is kept in reserve would make the stake vanish the day it is needed.
+        bool now_ = s.phase == Phase.Trading && s.epoch == own.withdrawableIn;
+        if (!now_) revert NotUnstakable(msg.sender, own.withdrawableIn, s.epoch);
+        delete s.stakes[msg.sender];
+        s.operatorStake -= amount;
+        emit Unstaked(msg.sender, amount);
+        _pay(msg.sender, amount);
     }
 
     // ---------------------------------------------------------------- shared steps
@@ -238,15 +288,43 @@ contract ClearingHouse is IClearingHouse, EIP712, ReentrancyGuardTransient {
     function buckets() external view returns (Buckets memory) {
         int256 ticketCash;
         for (uint256 slot = 0; slot < MARKETS; slot++) ticketCash += s.ticketSums[slot].cash;
-        return Buckets(s.poolCash, ticketCash, s.claims, s.credits, s.bonds, s.fees, s.owed, s.guarantyFund);
+        return
+            Buckets(
+                s.poolCash,
+                ticketCash,
+                s.claims,
+                s.credits,
+                s.bonds,
+                s.fees,
+                s.owed,
+                s.closeOutAccount,
+                s.operatorStake,
+                s.guarantyFund
+            );
     }
 
     function openPositions() external view returns (int64[8] memory, TicketSums[8] memory, int64[8] memory) {
-        return (s.poolPosition, s.ticketSums, s.fundPosition);
+        return (s.poolPosition, s.ticketSums, s.closeOutPosition);
     }
 
     function poolCover() external view returns (int256) {
         return s.poolCover();
+    }
+
+    function payoutRatio() external view returns (uint64) {
+        return s.payoutRatio;
+    }
+
+    function stakeOf(address operator) external view returns (Stake memory) {
+        return s.stakes[operator];
+    }
+
+    function auctionPrice(uint8 slot) external view returns (int64, int88) {
+        return CloseOut.auctionPrice(s, slot);
+    }
+
+    function netPositionOfDefaulters(uint32, uint8) external pure returns (bool, int64) {
+        return (false, 0);
     }
 
     function clock() external view returns (uint32, Phase, uint48, uint64, uint32) {

@@ -47,11 +47,14 @@ contract MarketRegistry is IMarketRegistry, AccessControlDefaultAdminRules {
         MarketTerms memory running = termsOf(slot);
         if (running.contractId == terms.contractId) {
             if (running.tick != terms.tick) revert SameContractOtherTick(terms.contractId);
+            if (running.priceFeed != terms.priceFeed || running.feedMultiplier != terms.feedMultiplier) {
+                revert SameContractOtherFeed(terms.contractId, running.priceFeed);
+            }
             if (running.lastTradingTime != terms.lastTradingTime) {
                 revert SameContractOtherEnd(terms.contractId, running.lastTradingTime);
             }
-            if (terms.priceLimit > running.closeOutFee || terms.initialMargin < running.closeOutFee) {
-                revert StepTooLarge(running.closeOutFee, terms.priceLimit, terms.initialMargin);
+            if (terms.expandedLimit > running.closeOutFee || terms.initialMargin < running.closeOutFee) {
+                revert StepTooLarge(running.closeOutFee, terms.expandedLimit, terms.initialMargin);
             }
         } else {
             _checkNew(terms);
@@ -90,20 +93,34 @@ contract MarketRegistry is IMarketRegistry, AccessControlDefaultAdminRules {
         int256 listing = terms.listingPrice;
         if (listing <= -PRICE_RANGE || listing >= PRICE_RANGE) revert PriceOutOfRange(listing);
         _checkTicks(terms.priceLimit, terms.tick);
+        _checkTicks(terms.expandedLimit, terms.tick);
+        _checkTicks(terms.priceCollar, terms.tick);
         _checkTicks(terms.maintenanceMargin, terms.tick);
         _checkTicks(terms.initialMargin, terms.tick);
         _checkTicks(terms.closeOutFee, terms.tick);
-        if (terms.closeOutFee < terms.priceLimit) revert CloseOutFeeBelowLimit(terms.closeOutFee, terms.priceLimit);
+        if (terms.expandedLimit < terms.priceLimit) revert ExpandedBelowLimit(terms.expandedLimit, terms.priceLimit);
+        if (terms.closeOutFee < terms.expandedLimit) {
+            revert CloseOutFeeBelowLimit(terms.closeOutFee, terms.expandedLimit);
+        }
         if (terms.initialMargin >= uint256(PRICE_RANGE)) revert PriceOutOfRange(int256(uint256(terms.initialMargin)));
         if (
-            uint256(terms.priceLimit) + terms.closeOutFee > terms.maintenanceMargin ||
+            uint256(terms.expandedLimit) + terms.closeOutFee > terms.maintenanceMargin ||
             terms.maintenanceMargin > terms.initialMargin
         ) {
-            revert MarginsOutOfOrder(terms.priceLimit, terms.closeOutFee, terms.maintenanceMargin, terms.initialMargin);
+            revert MarginsOutOfOrder(
+                terms.expandedLimit,
+                terms.closeOutFee,
+                terms.maintenanceMargin,
+                terms.initialMargin
+            );
         }
         // So that a fill can never cost a resting order of the other side its margin (spec ORD-6).
         if (terms.fillFee > terms.closeOutFee) revert FillFeeTooHigh(terms.fillFee, terms.closeOutFee);
         if (terms.minimumVolume == 0 || terms.minimumMinutes == 0) revert VolumeZero();
+        bool hasFeed = terms.priceFeed != address(0);
+        if (hasFeed != (terms.feedMultiplier > 0) || hasFeed != (terms.feedMaxAge > 0)) {
+            revert FeedIncomplete(terms.priceFeed, terms.feedMultiplier, terms.feedMaxAge);
+        }
     }
 
     function _checkNew(MarketTerms memory terms) private view {

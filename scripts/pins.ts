@@ -68,9 +68,11 @@ async function measureGas(url: string): Promise<Pins["gas"]> {
   const { closingTime } = await site.chain.house.read.epochOf([1]);
   await test.setNextBlockTimestamp({ timestamp: closingTime });
   const close = await closeEpoch(site.chain, site.operator);
-  await test.mine({ blocks: 2 * site.terms.windowBlocks });
+  await test.mine({ blocks: site.terms.windowBlocks });
   await test.increaseTime({ seconds: site.terms.windowA + site.terms.windowB });
   await test.mine({ blocks: 1 });
+  const begin = await call(site.chain, site.operator, { functionName: "beginRenewals", args: [] });
+  await test.mine({ blocks: site.terms.windowBlocks });
   const open = await call(site.chain, site.operator, { functionName: "openEpoch", args: [] });
 
   const receipts: Record<string, TransactionReceipt> = {
@@ -79,6 +81,7 @@ async function measureGas(url: string): Promise<Pins["gas"]> {
     "batch of 1 fill": fillOne,
     "batch of 4 fills": fillFour,
     closeEpoch: close,
+    beginRenewals: begin,
     openEpoch: open,
   };
   return Object.fromEntries(Object.entries(receipts).map(([what, { gasUsed }]) => [what, Number(gasUsed)]));

@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import {Proof} from "../libraries/Proof.sol";
 import {
     Action,
+    AuctionBid,
     ClearingTerms,
     Credit,
     Epoch,
@@ -15,9 +16,11 @@ import {
     Seat,
     SignedOrder,
     Skip,
+    Stake,
     Ticket,
     TicketSums,
-    Transition
+    Transition,
+    WaterfallLayer
 } from "../libraries/Types.sol";
 
 /// @title Clearing house of a futures exchange whose accounts are shielded
@@ -36,7 +39,9 @@ interface IClearingHouse {
         uint256 bonds;
         uint256 fees;
         uint256 owed;
-        int256 guarantyFund;
+        int256 closeOutAccount;
+        uint256 operatorStake;
+        uint256 guarantyFund;
     }
 
     // ---------------------------------------------------------------- events
@@ -57,7 +62,8 @@ interface IClearingHouse {
     /// @notice A proven transition had no effect because the chain had moved on.
     event TransitionSkipped(uint256 indexed nullifier, Action indexed action, Skip reason);
     event SeatOpened(uint256 indexed ownerKey, uint32 epoch, uint128 bond);
-    event BondForfeited(uint256 indexed ownerKey, uint128 amount);
+    /// @notice `amount` went to the close-out account, `reward` to whoever reported the seat.
+    event BondForfeited(uint256 indexed ownerKey, uint128 amount, uint128 reward);
     event CreditOpened(uint256 indexed creditId, address indexed key, address indexed depositor, uint128 amount);
     event CreditSpent(uint256 indexed creditId);
     event CreditRefundRequested(uint256 indexed creditId, uint64 refundableAt);
@@ -91,8 +97,34 @@ interface IClearingHouse {
     event EpochClosed(uint32 indexed epoch, int88[8] settlementPrice, uint8 expiring);
     event SettlementPriced(uint32 indexed epoch, uint8 indexed slot, uint8 tier, int88 bid, int88 ask, int88 price);
     event LeftOverTickets(uint32 indexed epoch, uint8 indexed slot, uint256 claims, int64 net, uint64 gross);
-    /// @notice The guaranty fund covered a gap of the pool at the opening of an epoch.
-    event WaterfallStep(uint32 indexed epoch, uint256 gap, uint256 fromFund);
+    /// @notice A contract reached its end: at a feed's price or the mean of its last days. Cut off by the limits it goes on.
+    event FinalPriced(uint32 indexed epoch, uint8 indexed slot, bool fromFeed, int88 price, bool expired);
+    event ClosingMovedUp(uint32 indexed epoch, uint8 indexed slot, uint64 closingTime);
+    event RenewalsBegun(uint32 indexed epoch, uint256 blockNumber);
+    /// @notice A ticket took over contracts that drop-outs left: it bought for `quantity` above zero.
+    event AbandonedTaken(
+        uint32 indexed epoch,
+        uint8 indexed slot,
+        bytes32 indexed ticketId,
+        int32 quantity,
+        int88 price
+    );
+    /// @notice At the opening of `epoch` `need` was missing, and this layer paid so much into the close-out account and
+    /// into the pool.
+    event WaterfallStep(
+        uint32 indexed epoch,
+        WaterfallLayer indexed layer,
+        uint256 need,
+        uint256 toAccount,
+        uint256 toPool
+    );
+    /// @notice No layer can pay a loss: all positions of the market end at `price` in the window of `epoch`.
+    event TornUp(uint32 indexed epoch, uint8 indexed slot, int88 price);
+    /// @notice From now on this share of a withdrawal is paid; 1e18 is all of it.
+    event PayoutRatio(uint32 indexed epoch, uint64 ratio);
+    event Staked(address indexed operator, uint128 amount);
+    event UnstakeRequested(address indexed operator, uint32 withdrawableIn);
+    event Unstaked(address indexed operator, uint128 amount);
     event EpochOpened(uint32 indexed epoch, uint64 closingTime, uint256 root);
     event Paid(address indexed to, uint256 amount);
     /// @notice A payment failed and waits in `owed(to)`.
@@ -165,6 +197,14 @@ interface IClearingHouse {
 
     error TooEarly(uint256 earliest, uint256 time);
     error BlocksMissing(uint256 earliest, uint256 blockNumber);
+    error RenewalsNotBegun();
+    error NotMovable(uint32 epoch, uint64 closingTime);
+    error NotLocked(uint8 slot, uint256 volume, int256 value);
+    error GasTooLow(uint256 gasLeft, uint256 required);
+    error BidUsed(bytes32 ticketId);
+    error NothingToTake(bytes32 ticketId, int32 quantity, int64 available);
+    error NothingStaked(address operator);
+    error NotUnstakable(address operator, uint32 withdrawableIn, uint32 epoch);
     error NotInPhase(Phase phase);
     error QuotesOnlyByOperator();
     error QuoteSlotsNotSorted(uint8 slot);
@@ -225,11 +265,34 @@ interface IClearingHouse {
     /// @param quotes The operator's attestation of what rested through the settlement window (spec SET-4).
     function closeEpoch(RestingQuote[] calldata quotes) external;
 
+    /// @notice Lets the day end lockNotice from now, if every fill of the last lockTime in this market, of at least its
+    /// minimum volume, was at one of its limits. Anybody, once a day.
+    function closeEarly(uint8 slot) external;
+
+    /// @notice Notes that part B of the window has begun, from which on its blocks count. Anybody; the first transition
+    /// of part B does it too.
+    function beginRenewals() external;
+
+    /// @notice In part A of the window sells contracts that drop-outs left to an open ticket, at the price of this moment
+    /// (see auctionPrice). Anybody may send a bid, once.
+    /// @dev Takes what is left of the bid's quantity. The ticket must stand the initial band of the next epoch then.
+    function takeAbandoned(AuctionBid calldata bid) external;
+
     /// @notice Ends the settlement window after its seconds and its blocks have passed. Anybody.
     function openEpoch() external;
 
-    /// @notice Moves the bond of a seat in default beyond the grace epochs to the guaranty fund. Anybody.
+    /// @notice Moves the bond of a seat in default beyond the grace epochs to the close-out account. Anybody, for the
+    /// reporter's reward.
     function forfeitBond(uint256 ownerKey) external;
+
+    /// @notice Adds to the caller's stake, which stands for defaults while the caller is operator.
+    function stake(uint128 amount) external;
+
+    /// @notice Lets the caller's stake be taken back in the Trading of the epoch after the next, and only then.
+    function requestUnstake() external;
+
+    /// @notice Pays the caller's stake back.
+    function unstake() external;
 
     /// @notice Adds the caller's tokens to the guaranty fund.
     function contributeToFund(uint128 amount) external;
@@ -237,13 +300,23 @@ interface IClearingHouse {
     // ---------------------------------------------------------------- views
 
     function buckets() external view returns (Buckets memory);
-    /// @notice Per market: net position of the pool, of the open tickets (with cash and gross) and of the fund.
+    /// @notice Per market: net position of the pool, of the open tickets (with cash and gross) and of the close-out
+    /// account.
     function openPositions()
         external
         view
-        returns (int64[8] memory pool, TicketSums[8] memory tickets, int64[8] memory fund);
+        returns (int64[8] memory pool, TicketSums[8] memory tickets, int64[8] memory closeOut);
     /// @notice Pool cash plus the pool's worst value inside the price limits; negative means a hole (spec CON-3).
     function poolCover() external view returns (int256);
+    /// @notice Share of a withdrawal or an exit's equity that is paid; 1e18 is all of it.
+    function payoutRatio() external view returns (uint64);
+    function stakeOf(address operator) external view returns (Stake memory);
+    /// @notice In part A of the window: the close-out account's position in a market and the price at which it is sold
+    /// at this moment. Nothing where there is no auction.
+    function auctionPrice(uint8 slot) external view returns (int64 position, int88 price);
+    /// @notice Net position of the seats that defaulted in an epoch. Their accounts are shielded: until a tally counts
+    /// them it is never known.
+    function netPositionOfDefaulters(uint32 epoch, uint8 slot) external view returns (bool known, int64 net);
     function clock()
         external
         view

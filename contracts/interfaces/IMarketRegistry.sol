@@ -14,9 +14,17 @@ interface IMarketRegistry {
     error TickZero();
     error NotWholeTicks(uint256 amount, uint256 tick);
     error PriceNotWholeTicks(int256 price, uint256 tick);
-    error MarginsOutOfOrder(uint256 priceLimit, uint256 closeOutFee, uint256 maintenanceMargin, uint256 initialMargin);
-    error CloseOutFeeBelowLimit(uint256 closeOutFee, uint256 priceLimit);
-    error StepTooLarge(uint256 runningCloseOutFee, uint256 newPriceLimit, uint256 newInitialMargin);
+    error MarginsOutOfOrder(
+        uint256 expandedLimit,
+        uint256 closeOutFee,
+        uint256 maintenanceMargin,
+        uint256 initialMargin
+    );
+    error ExpandedBelowLimit(uint256 expandedLimit, uint256 priceLimit);
+    error CloseOutFeeBelowLimit(uint256 closeOutFee, uint256 expandedLimit);
+    error StepTooLarge(uint256 runningCloseOutFee, uint256 newExpandedLimit, uint256 newInitialMargin);
+    error FeedIncomplete(address priceFeed, uint64 feedMultiplier, uint32 feedMaxAge);
+    error SameContractOtherFeed(bytes32 contractId, address priceFeed);
     error FillFeeTooHigh(uint256 fillFee, uint256 closeOutFee);
     error VolumeZero();
     error AlreadyExpired(uint64 lastTradingTime);
@@ -26,7 +34,7 @@ interface IMarketRegistry {
     error ZeroOperator();
 
     /// @notice Publishes the terms of a slot from now + delay on. A slot without terms has a zero contractId.
-    /// @dev Terms of a running contract may change by one step only: limit' <= closeOutFee <= initial', so that
+    /// @dev Terms of a running contract may change by one step only: expandedLimit' <= closeOutFee <= initial', so that
     /// dropping out at a day's end is never a free option and the default price stays payable.
     function scheduleMarket(uint8 slot, MarketTerms calldata terms) external;
 

@@ -3,10 +3,13 @@ pragma solidity 0.8.37;
 
 import {IClearingHouse} from "../interfaces/IClearingHouse.sol";
 import {IMarketRegistry} from "../interfaces/IMarketRegistry.sol";
-import {State, StateMath} from "./ClearingState.sol";
+import {State, StateMath, WHOLE} from "./ClearingState.sol";
+import {CloseOut} from "./CloseOut.sol";
+import {FinalPrice} from "./FinalPrice.sol";
 import {Margin} from "./Margin.sol";
 import {SettlementPrice} from "./SettlementPrice.sol";
 import {Signatures} from "./Signatures.sol";
+import {Waterfall} from "./Waterfall.sol";
 import {
     Epoch,
     EpochMarket,
@@ -19,15 +22,12 @@ import {
     Side,
     SignedOrder,
     Ticket,
-    TicketSums,
     TimeInForce
 } from "./Types.sol";
 
 // The clearing cycle: Trading -> close -> Window -> open -> Trading. Linked, not inlined, for its size.
 library ClearingCycle {
     using StateMath for State;
-    using StateMath for EpochMarket;
-
     // Days of one contract whose mean settles it at its end.
     uint32 private constant FINAL_DAYS = 3;
     // Half the circuit's range of prices: a band around a settlement price fits it.
@@ -36,6 +36,7 @@ library ClearingCycle {
     // Opens the first epoch with the registry's terms.
     function start(State storage s, IMarketRegistry registry) public {
         s.epoch = 1;
+        s.payoutRatio = WHOLE;
         for (uint8 slot = 0; slot < MARKETS; slot++) _list(s, 1, slot, registry.termsOf(slot));
         _beginTrading(s, registry);
     }
@@ -55,22 +56,63 @@ library ClearingCycle {
         if (!byOperator && quotes.length > 0) revert IClearingHouse.QuotesOnlyByOperator();
 
         (int256[8] memory bids, int256[8] memory asks) = _restingQuotes(s, domainSeparator, quotes);
-        int88[8] memory prices;
-        uint8 expiring;
         for (uint8 slot = 0; slot < MARKETS; slot++) {
             EpochMarket storage market = s.markets[s.epoch][slot];
-            if (market.listed) {
-                _settle(s, market, slot, bids[slot], asks[slot]);
-                prices[slot] = market.settlementPrice;
-                if (market.expired) expiring |= uint8(1 << slot);
-            }
-            _rollOver(s, slot, registry.termsOf(slot));
+            if (market.listed) _settle(s, market, slot, bids[slot], asks[slot]);
         }
         epoch.quotesHash = keccak256(abi.encode(quotes));
         epoch.closedAt = uint64(block.timestamp);
         epoch.closedBlock = uint64(block.number);
         s.phase = Phase.Window;
+        Waterfall.tearUp(s);
+        int88[8] memory prices;
+        uint8 expiring;
+        for (uint8 slot = 0; slot < MARKETS; slot++) {
+            EpochMarket storage market = s.markets[s.epoch][slot];
+            prices[slot] = market.settlementPrice;
+            if (market.expired) expiring |= uint8(1 << slot);
+            _rollOver(s, slot, registry.termsOf(slot));
+        }
         emit IClearingHouse.EpochClosed(s.epoch, prices, expiring);
+    }
+
+    // Stamps the beginning of part B, if nobody did yet. The blocks that traders get there count from the stamp, so that a
+    // chain that stood still costs nobody a bond.
+    function beginRenewals(State storage s) public {
+        if (s.phase != Phase.Window) revert IClearingHouse.NotInPhase(Phase.Window);
+        Epoch storage epoch = s.epochs[s.epoch];
+        uint256 earliest = uint256(epoch.closedAt) + s.terms.windowA;
+        if (block.timestamp < earliest) revert IClearingHouse.TooEarly(earliest, block.timestamp);
+        uint256 earliestBlock = uint256(epoch.closedBlock) + s.terms.windowBlocks;
+        if (block.number < earliestBlock) revert IClearingHouse.BlocksMissing(earliestBlock, block.number);
+        s.markRenewals();
+    }
+
+    // Lets a day end early on which a market does nothing but wait at its limit, so that margin is called now.
+    function closeEarly(State storage s, uint8 slot) public {
+        if (s.phase != Phase.Trading) revert IClearingHouse.NotInPhase(Phase.Trading);
+        if (slot >= MARKETS) revert IClearingHouse.SlotOutOfRange(slot);
+        Epoch storage epoch = s.epochs[s.epoch];
+        uint64 lockTime = s.terms.lockTime;
+        uint64 closingTime = uint64(block.timestamp) + s.terms.lockNotice;
+        if (lockTime == 0 || epoch.movedUp || closingTime >= epoch.closingTime) {
+            revert IClearingHouse.NotMovable(s.epoch, epoch.closingTime);
+        }
+        uint256 earliest = uint256(epoch.openedAt) + s.terms.callAuction + lockTime;
+        if (block.timestamp < earliest) revert IClearingHouse.TooEarly(earliest, block.timestamp);
+        EpochMarket storage market = s.markets[s.epoch][slot];
+        if (!market.listed) revert IClearingHouse.MarketNotListed(slot);
+        (uint256 volume, int256 value) = SettlementPrice.since(
+            s.volumes[s.epoch][slot],
+            uint64(block.timestamp) - lockTime
+        );
+        (int256 down, int256 up) = _reachable(market);
+        // No fill is beyond a limit: only if all are at it their mean is.
+        bool locked = value == int256(volume) * up || value == int256(volume) * down;
+        if (volume < market.minimumVolume || !locked) revert IClearingHouse.NotLocked(slot, volume, value);
+        epoch.closingTime = closingTime;
+        epoch.movedUp = true;
+        emit IClearingHouse.ClosingMovedUp(s.epoch, slot, closingTime);
     }
 
     // Ends the window: books what was left over, covers a gap of the pool and begins the next trading day.
@@ -79,18 +121,17 @@ library ClearingCycle {
         Epoch storage epoch = s.epochs[s.epoch];
         uint256 earliest = uint256(epoch.closedAt) + s.terms.windowA + s.terms.windowB;
         if (block.timestamp < earliest) revert IClearingHouse.TooEarly(earliest, block.timestamp);
-        uint256 earliestBlock = uint256(epoch.closedBlock) + 2 * uint256(s.terms.windowBlocks);
+        if (epoch.renewalsBlock == 0) revert IClearingHouse.RenewalsNotBegun();
+        uint256 earliestBlock = uint256(epoch.renewalsBlock) + s.terms.windowBlocks;
         if (block.number < earliestBlock) revert IClearingHouse.BlocksMissing(earliestBlock, block.number);
 
         for (uint8 slot = 0; slot < MARKETS; slot++) {
-            EpochMarket storage market = s.markets[s.epoch][slot];
-            if (!market.listed) continue;
-            _bookLeftOver(s, market, slot);
-            if (market.expired) _expire(s, market, slot);
+            if (s.markets[s.epoch][slot].listed) CloseOut.bookLeftOver(s, slot);
         }
+        address operator = s.operator;
         s.epoch++;
         _beginTrading(s, registry);
-        _coverGap(s);
+        Waterfall.cover(s, operator);
     }
 
     function _beginTrading(State storage s, IMarketRegistry registry) private {
@@ -131,8 +172,8 @@ library ClearingCycle {
         up = SettlementPrice.clamp(int256(market.centre) + int256(uint256(market.priceLimit)), -last, last);
     }
 
-    // At the end of a contract the mean of its last daily prices counts. One that the limits cut off does not end it, nor
-    // does a contract end before it has so many days: one day's price is too cheap to move.
+    // At the end of a contract its feed's price counts; without one the mean of its last daily prices, once it has so many:
+    // one day's price is too cheap to move. A price that the limits cut off does not end it.
     function _settleFinally(State storage s, EpochMarket storage market, uint8 slot, int256 down, int256 up) private {
         int256 sum;
         uint256 count;
@@ -142,10 +183,14 @@ library ClearingCycle {
             sum += day.settlementPrice;
             count++;
         }
-        if (count < FINAL_DAYS) return;
-        int256 mean = SettlementPrice.roundToTick(sum, count, int256(uint256(market.tick)), market.centre);
-        market.settlementPrice = int88(SettlementPrice.clamp(mean, down, up));
-        market.expired = mean >= down && mean <= up;
+        (bool fed, int256 price) = FinalPrice.fromFeed(market);
+        if (!fed) {
+            if (count < FINAL_DAYS) return;
+            price = SettlementPrice.roundToTick(sum, count, int256(uint256(market.tick)), market.centre);
+        }
+        market.expired = price >= down && price <= up;
+        market.settlementPrice = int88(SettlementPrice.clamp(price, down, up));
+        emit IClearingHouse.FinalPriced(s.epoch, slot, fed, market.settlementPrice, market.expired);
     }
 
     // The attested best prices at which the minimum volume rested; a side without attestation is open.
@@ -256,7 +301,7 @@ library ClearingCycle {
     // Carries a contract into the next epoch around its settlement price, or lists a new one in a free slot.
     function _rollOver(State storage s, uint8 slot, MarketTerms memory terms) private {
         EpochMarket storage market = s.markets[s.epoch][slot];
-        if (!market.listed || market.expired) {
+        if (!market.listed || (market.expired && !market.tornUp)) {
             if (terms.contractId != market.contractId && terms.lastTradingTime > block.timestamp) {
                 _list(s, s.epoch + 1, slot, terms);
             }
@@ -268,7 +313,8 @@ library ClearingCycle {
         } else {
             next.contractId = market.contractId;
             next.listed = true;
-            next.priceLimit = market.priceLimit;
+            next.dailyLimit = market.dailyLimit;
+            next.expandedLimit = market.expandedLimit;
             next.maintenanceMargin = market.maintenanceMargin;
             next.initialMargin = market.initialMargin;
             next.closeOutFee = market.closeOutFee;
@@ -277,8 +323,14 @@ library ClearingCycle {
             next.minimumVolume = market.minimumVolume;
             next.minimumMinutes = market.minimumMinutes;
             next.lastTradingTime = market.lastTradingTime;
+            next.priceFeed = market.priceFeed;
+            next.priceCollar = market.priceCollar;
+            next.feedMultiplier = market.feedMultiplier;
+            next.feedMaxAge = market.feedMaxAge;
         }
         next.centre = market.settlementPrice;
+        bool atLimit = Margin.magnitude(int256(next.centre) - market.centre) >= market.priceLimit;
+        next.priceLimit = atLimit ? next.expandedLimit : next.dailyLimit;
         next.closingOnly = market.lastTradingTime <= s.epochs[s.epoch].closingTime;
     }
 
@@ -289,7 +341,9 @@ library ClearingCycle {
             terms.contractId == market.contractId &&
             terms.tick == market.tick &&
             terms.lastTradingTime == market.lastTradingTime &&
-            terms.priceLimit <= market.closeOutFee &&
+            terms.priceFeed == market.priceFeed &&
+            terms.feedMultiplier == market.feedMultiplier &&
+            terms.expandedLimit <= market.closeOutFee &&
             terms.initialMargin >= market.closeOutFee;
     }
 
@@ -312,49 +366,14 @@ library ClearingCycle {
             closingOnly: false,
             lastTradingTime: terms.lastTradingTime,
             auctionPrice: 0,
-            auctioned: false
+            auctioned: false,
+            tornUp: false,
+            expandedLimit: terms.expandedLimit,
+            dailyLimit: terms.priceLimit,
+            priceFeed: terms.priceFeed,
+            priceCollar: terms.priceCollar,
+            feedMultiplier: terms.feedMultiplier,
+            feedMaxAge: terms.feedMaxAge
         });
-    }
-
-    // ---------------------------------------------------------------- open
-
-    // Tickets left open are closed at the default price from their running sums: no loop over tickets.
-    function _bookLeftOver(State storage s, EpochMarket storage market, uint8 slot) private {
-        TicketSums memory sums = s.ticketSums[slot];
-        if (sums.cash == 0 && sums.gross == 0) return;
-        int256 atSettlement = int256(sums.net) * market.settlementPrice;
-        int256 fees = int256(uint256(sums.gross) * market.feeAtDefault());
-        int256 claims = int256(sums.cash) + atSettlement - fees;
-        // Margin keeps every claim payable; should that ever fail, the fund bears it and the cycle goes on.
-        s.guarantyFund += fees - atSettlement;
-        if (claims < 0) (s.guarantyFund, claims) = (s.guarantyFund + claims, int256(0));
-        s.claims += uint256(claims);
-        s.fundPosition[slot] += sums.net;
-        delete s.ticketSums[slot];
-        emit IClearingHouse.LeftOverTickets(s.epoch, slot, uint256(claims), sums.net, sums.gross);
-    }
-
-    // An expired contract becomes cash everywhere; what the notes did at renewal the turnstile does here.
-    function _expire(State storage s, EpochMarket storage market, uint8 slot) private {
-        s.poolCash += int256(s.poolPosition[slot]) * market.settlementPrice;
-        s.guarantyFund += int256(s.fundPosition[slot]) * market.settlementPrice;
-        s.poolPosition[slot] = 0;
-        s.fundPosition[slot] = 0;
-    }
-
-    // The guaranty fund fills a hole of the pool as far as it can itself pay at the worst price.
-    function _coverGap(State storage s) private {
-        int256 cover = s.poolCover();
-        if (cover >= 0) return;
-        int256 available = s.guarantyFund;
-        for (uint256 slot = 0; slot < MARKETS; slot++) {
-            EpochMarket storage market = s.markets[s.epoch][slot];
-            available = Margin.equity(available, s.fundPosition[slot], market.centre, market.priceLimit);
-        }
-        int256 paid = available < -cover ? available : -cover;
-        if (paid < 0) paid = 0;
-        s.guarantyFund -= paid;
-        s.poolCash += paid;
-        emit IClearingHouse.WaterfallStep(s.epoch, uint256(-cover), uint256(paid));
     }
 }

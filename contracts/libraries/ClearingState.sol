@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-only
 pragma solidity 0.8.37;
 
+import {IClearingHouse} from "../interfaces/IClearingHouse.sol";
 import {Margin} from "./Margin.sol";
 import {NoteTree} from "./NoteTree.sol";
 import {
@@ -13,6 +14,7 @@ import {
     OrderState,
     Phase,
     Seat,
+    Stake,
     Ticket,
     TicketSums
 } from "./Types.sol";
@@ -20,6 +22,9 @@ import {
 // Number of the first sleepers' tree; the tree of epoch e has number e. When a sleepers' tree is full the next number
 // begins another, and the roots of all of them are kept under the first.
 uint256 constant SLEEPERS = 1 << 32;
+
+// A payout ratio of one.
+uint64 constant WHOLE = 1e18;
 
 // Everything the clearing house remembers, in one struct so that linked libraries can work on it.
 struct State {
@@ -42,9 +47,14 @@ struct State {
     uint256 bonds;
     uint256 fees;
     uint256 owed;
-    int256 guarantyFund;
+    // Stands for all abandoned positions: what their holders paid for leaving, and what the positions cost since.
+    int256 closeOutAccount;
+    uint256 operatorStake;
+    uint256 guarantyFund;
+    // Share of a withdrawal that is paid, in WHOLE.
+    uint64 payoutRatio;
     int64[8] poolPosition;
-    int64[8] fundPosition;
+    int64[8] closeOutPosition;
     TicketSums[8] ticketSums;
     // records
     uint256 creditCount;
@@ -63,6 +73,8 @@ struct State {
     mapping(address to => uint256) owedTo;
     mapping(uint48 batchNumber => bytes32) fillsHash;
     mapping(uint48 batchNumber => bytes32) logHead;
+    mapping(address operator => Stake) stakes;
+    mapping(bytes32 digest => bool) usedBids;
 }
 
 library StateMath {
@@ -88,6 +100,14 @@ library StateMath {
         return
             block.timestamp >= uint256(epoch.closedAt) + s.terms.windowA &&
             block.number >= uint256(epoch.closedBlock) + s.terms.windowBlocks;
+    }
+
+    // Stamps the block from which on part B's blocks count.
+    function markRenewals(State storage s) internal {
+        Epoch storage epoch = s.epochs[s.epoch];
+        if (s.phase != Phase.Window || epoch.renewalsBlock != 0 || !inPartB(s)) return;
+        epoch.renewalsBlock = uint64(block.number);
+        emit IClearingHouse.RenewalsBegun(s.epoch, block.number);
     }
 
     // Half-width at which a position of `market` is closed by default: nothing where the contract expired.

@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 import {IClearingHouse} from "../interfaces/IClearingHouse.sol";
-import {SLEEPERS, State, StateMath} from "./ClearingState.sol";
+import {SLEEPERS, State, StateMath, WHOLE} from "./ClearingState.sol";
 import {Fills} from "./Fills.sol";
 import {Margin} from "./Margin.sol";
 import {NoteBook} from "./NoteBook.sol";
@@ -100,15 +100,16 @@ library Effects {
         return (_payouts(outcome), outcome.bondDue);
     }
 
-    // Moves the bond of a seat to the guaranty fund.
-    function forfeit(State storage s, uint256 ownerKey) public {
+    // Moves the bond of a seat to the close-out account, but for what whoever reported it earns.
+    function forfeit(State storage s, uint256 ownerKey, uint128 reward) public {
         Seat storage seat = s.seats[ownerKey];
         uint128 bond = seat.bond;
         if (bond == 0) return;
+        if (reward > bond) reward = bond;
         seat.bond = 0;
         s.bonds -= bond;
-        s.guarantyFund += int256(uint256(bond));
-        emit IClearingHouse.BondForfeited(ownerKey, bond);
+        s.closeOutAccount += int256(uint256(bond - reward));
+        emit IClearingHouse.BondForfeited(ownerKey, bond - reward, reward);
     }
 
     function _isEntering(Transition calldata t) private pure returns (bool) {
@@ -200,6 +201,8 @@ library Effects {
         FundFields memory f = abi.decode(t.fields, (FundFields));
         Credit storage credit = s.creditOf[f.creditId];
         if (credit.amount == 0 || credit.spent || credit.amount != f.amount) return Skip.CreditUnavailable;
+        // New money must not pay for old losses: it stays a credit, which can be had back whole.
+        if (s.payoutRatio < WHOLE) return Skip.PoolShort;
         Signatures.requireRelease(domainSeparator, credit.key, t, bytes32(f.creditId), int256(uint256(f.amount)), 0);
         credit.spent = true;
         s.credits -= f.amount;
@@ -279,7 +282,7 @@ library Effects {
         if (ticket.epoch == 0 || ticket.epoch >= s.epoch) return Skip.TicketUnavailable;
         EpochMarket storage market = s.markets[ticket.epoch][ticket.slot];
         int256 claim = Margin.equity(ticket.cash, ticket.position, market.settlementPrice, market.feeAtDefault());
-        if (claim != int256(uint256(f.claim))) return Skip.TicketUnavailable;
+        if (claim != int256(uint256(f.claim)) || f.claim > s.claims) return Skip.TicketUnavailable;
         Signatures.requireRelease(domainSeparator, ticket.sessionKey, t, f.ticketId, claim, 0);
         delete s.tickets[f.ticketId];
         s.claims -= f.claim;
@@ -302,7 +305,7 @@ library Effects {
             return Skip.PoolShort;
         }
         s.fees += f.relayFee;
-        _owe(outcome, f.to, f.amount);
+        _owe(outcome, f.to, _payable(s, f.amount));
         return Skip.None;
     }
 
@@ -338,7 +341,7 @@ library Effects {
         if (_keepsBond(s, seat, f.flat)) {
             _takeLateFee(s, seat);
         } else {
-            forfeit(s, t.seat);
+            forfeit(s, t.seat, 0);
             seat.bond = s.terms.seatBond;
             s.bonds += s.terms.seatBond;
             outcome.bondDue += s.terms.seatBond;
@@ -364,11 +367,11 @@ library Effects {
             refund = seat.bond;
             s.bonds -= refund;
         } else {
-            forfeit(s, t.seat);
+            forfeit(s, t.seat, 0);
         }
         seat.status = SeatStatus.Closed;
         seat.bond = 0;
-        _owe(outcome, f.to, f.equity + refund);
+        _owe(outcome, f.to, _payable(s, f.equity) + refund);
         return Skip.None;
     }
 
@@ -386,6 +389,13 @@ library Effects {
         s.fees += fee;
         _owe(outcome, f.to, bond - fee);
         return Skip.None;
+    }
+
+    // What is paid of an amount that left the pool; the rest of it helps to make the house whole (spec FND-8).
+    function _payable(State storage s, uint256 amount) private returns (uint256 paid) {
+        if (s.payoutRatio == WHOLE) return amount;
+        paid = (amount * s.payoutRatio) / WHOLE;
+        s.closeOutAccount += int256(amount - paid);
     }
 
     // Written in place: what `_apply` allocates is gone when it returns.
@@ -409,7 +419,7 @@ library Effects {
         uint128 fee = s.terms.lateFee < seat.bond ? s.terms.lateFee : seat.bond;
         seat.bond -= fee;
         s.bonds -= fee;
-        s.guarantyFund += int256(uint256(fee));
+        s.closeOutAccount += int256(uint256(fee));
     }
 
     function _takeSeatFee(State storage s, Transition calldata t) private {

@@ -34,8 +34,20 @@ library Fills {
         uint32 lastN;
         uint256 fees;
         uint256 slot;
-        EpochMarket market;
+        FillTerms market;
         TicketSums sums;
+    }
+
+    // What a fill needs to know of its market: less than there is, and each word costs.
+    struct FillTerms {
+        int88 centre;
+        uint80 priceLimit;
+        uint80 maintenanceMargin;
+        uint80 initialMargin;
+        uint80 tick;
+        uint80 fillFee;
+        int88 auctionPrice;
+        bool auctioned;
     }
 
     uint256 private constant NO_SLOT = type(uint256).max;
@@ -99,7 +111,17 @@ library Fills {
         if (session.slot != NO_SLOT) s.ticketSums[session.slot] = session.sums;
         session.slot = slot;
         if (slot == NO_SLOT) return;
-        session.market = s.markets[session.epoch][slot];
+        EpochMarket storage market = s.markets[session.epoch][slot];
+        session.market = FillTerms(
+            market.centre,
+            market.priceLimit,
+            market.maintenanceMargin,
+            market.initialMargin,
+            market.tick,
+            market.fillFee,
+            market.auctionPrice,
+            market.auctioned
+        );
         session.sums = s.ticketSums[slot];
     }
 
@@ -220,7 +242,7 @@ library Fills {
         if (price != maker.limitPrice) revert IClearingHouse.NotMakerPrice(price, maker.limitPrice);
     }
 
-    function _checkLimits(EpochMarket memory market, int88 price) private pure {
+    function _checkLimits(FillTerms memory market, int88 price) private pure {
         int256 down = int256(market.centre) - int256(uint256(market.priceLimit));
         int256 up = int256(market.centre) + int256(uint256(market.priceLimit));
         if (price < down || price > up) revert IClearingHouse.OffLimits(price, down, up);
@@ -239,7 +261,7 @@ library Fills {
         if (taker.timeInForce != TimeInForce.GoodTillCancelled) revert IClearingHouse.NotForAuction(taker.ticketId);
         _requireWithinLimit(maker, price);
         _requireWithinLimit(taker, price);
-        EpochMarket memory market = session.market;
+        FillTerms memory market = session.market;
         if (market.auctioned) {
             if (price != market.auctionPrice) revert IClearingHouse.OtherAuctionPrice(price, market.auctionPrice);
             return;
@@ -301,7 +323,7 @@ library Fills {
         SignedOrder calldata order,
         Fill calldata fill
     ) private pure returns (uint256 fee) {
-        (EpochMarket memory market, TicketSums memory sums) = (session.market, session.sums);
+        (FillTerms memory market, TicketSums memory sums) = (session.market, session.sums);
         int256 position = ticket.position;
         int256 traded = order.side == Side.Buy ? int256(uint256(fill.quantity)) : -int256(uint256(fill.quantity));
         int256 newPosition = position + traded;

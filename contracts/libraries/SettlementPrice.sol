@@ -65,6 +65,12 @@ library SettlementPrice {
                     : price;
     }
 
+    // Volume and value of the fills from `time` on, by whole minutes that begin there or later.
+    function since(MinuteVolume[] storage volumes, uint64 time) internal view returns (uint64 volume, int256 value) {
+        uint256 first = _firstFrom(volumes, uint32((time + 59) / 60));
+        if (first < volumes.length) return _since(volumes, first);
+    }
+
     // Index of the first minute not before `minute`; the length if there is none.
     function _firstFrom(MinuteVolume[] storage volumes, uint32 minute) private view returns (uint256 low) {
         uint256 high = volumes.length;

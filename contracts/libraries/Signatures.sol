@@ -4,7 +4,7 @@ pragma solidity 0.8.37;
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
 import {IClearingHouse} from "../interfaces/IClearingHouse.sol";
-import {SignedOrder, Transition} from "./Types.sol";
+import {AuctionBid, SignedOrder, Transition} from "./Types.sol";
 
 // EIP-712 messages of session and credit keys.
 library Signatures {
@@ -14,6 +14,15 @@ library Signatures {
     bytes32 internal constant RELEASE_TYPEHASH = keccak256(
         "Release(bytes32 id,uint256 nullifier,uint256 newNote,int256 cash,int256 position)"
     );
+    bytes32 internal constant BID_TYPEHASH = keccak256("AuctionBid(bytes32 ticketId,int32 quantity,int88 limitPrice)");
+
+    function bidDigest(bytes32 domainSeparator, AuctionBid calldata bid) internal pure returns (bytes32) {
+        return
+            MessageHashUtils.toTypedDataHash(
+                domainSeparator,
+                keccak256(abi.encode(BID_TYPEHASH, bid.ticketId, bid.quantity, bid.limitPrice))
+            );
+    }
 
     function orderDigest(bytes32 domainSeparator, SignedOrder calldata order) internal pure returns (bytes32) {
         return

@@ -171,12 +171,25 @@ struct RestingQuote {
     SignedOrder[] asks;
 }
 
-// Terms of a contract as governance publishes them.
+// The ticket's offer to take over contracts that drop-outs left behind: it buys for `quantity` above zero, up to
+// `limitPrice`. An EIP-712 message of the ticket's session key.
+struct AuctionBid {
+    bytes32 ticketId;
+    int32 quantity;
+    int88 limitPrice;
+    bytes32 r;
+    bytes32 vs;
+}
+
+// Terms of a contract as governance publishes them. `expandedLimit` holds on the day after one that settled at its limit.
+// `priceCollar` binds incoming orders, at the exchange only. A feed's answer of 1.0 stands for `feedMultiplier` base units
+// per contract; without a feed `priceFeed` is 0.
 struct MarketTerms {
     bytes32 contractId;
     int88 listingPrice;
     uint80 tick;
     uint80 priceLimit;
+    uint80 expandedLimit;
     uint80 maintenanceMargin;
     uint80 initialMargin;
     uint80 closeOutFee;
@@ -184,14 +197,20 @@ struct MarketTerms {
     uint32 minimumVolume;
     uint16 minimumMinutes;
     uint64 lastTradingTime;
+    uint80 priceCollar;
+    address priceFeed;
+    uint64 feedMultiplier;
+    uint32 feedMaxAge;
 }
 
 // Terms of the clearing house itself, fixed for its life. Times in seconds; `callAuction` from the opening of an epoch to
-// its call auction, 0 where there is none. What a batch with fills reads stands in one word.
+// its call auction, 0 where there is none; `lockTime` at a limit lets a day end `lockNotice` later, never where it is 0.
+// What a batch with fills reads stands in one word.
 struct ClearingTerms {
     uint128 seatBond;
     uint128 lateFee;
     uint128 relayFee;
+    uint128 reporterReward;
     uint32 tradingTime;
     uint32 settleGrace;
     uint32 settlementWindow;
@@ -201,10 +220,13 @@ struct ClearingTerms {
     uint32 windowBlocks;
     uint32 refundDelay;
     uint32 flatGraceEpochs;
+    uint32 lockTime;
+    uint32 lockNotice;
 }
 
-// One market in one epoch, frozen when the epoch before closes; `settlementPrice` and `expired` when it closes itself.
-// `auctionPrice` counts once `auctioned`: zero is a price like any other.
+// One market in one epoch, frozen when the epoch before closes; `settlementPrice`, `expired` and `tornUp` when it closes
+// itself. `priceLimit` is the limit in force, `dailyLimit` that of a usual day. `auctionPrice` counts once `auctioned`:
+// zero is a price like any other. A market that is torn up counts as expired for all who hold it.
 struct EpochMarket {
     bytes32 contractId;
     int88 centre;
@@ -223,6 +245,13 @@ struct EpochMarket {
     uint64 lastTradingTime;
     int88 auctionPrice;
     bool auctioned;
+    bool tornUp;
+    uint80 expandedLimit;
+    uint80 dailyLimit;
+    address priceFeed;
+    uint80 priceCollar;
+    uint64 feedMultiplier;
+    uint32 feedMaxAge;
 }
 
 struct Epoch {
@@ -233,7 +262,23 @@ struct Epoch {
     uint32 liveSeats;
     uint32 openTickets;
     uint48 firstBatchInWindow;
+    // Block in which part B of the window was first seen to have begun; 0 before.
+    uint64 renewalsBlock;
+    bool movedUp;
     bytes32 quotesHash;
+}
+
+// Layers of the waterfall, in the order in which they pay.
+enum WaterfallLayer {
+    Defaulter,
+    OperatorStake,
+    GuarantyFund
+}
+
+// What an operator put up to stand in for defaults; it may be taken back in the Trading of epoch `withdrawableIn` only.
+struct Stake {
+    uint128 amount;
+    uint32 withdrawableIn;
 }
 
 // A payment that a transition leaves to be made.

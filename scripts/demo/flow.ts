@@ -13,6 +13,7 @@ import type { SignedWatch } from "../../src/protocol/order.ts";
 import { verifyReceipt } from "../../src/protocol/receipt.ts";
 import type { Narrator } from "./narrator.ts";
 import { by, type DemoTrader, type Stage } from "./stage.ts";
+import { NO_FEED } from "../../src/protocol/epoch.ts";
 
 /** A day driven by recorded order flow instead of the story. */
 
@@ -94,6 +95,7 @@ export async function planFlow(options: FlowOptions): Promise<FlowPlan> {
       listingPrice: first * options.unit,
       tick,
       priceLimit,
+      expandedLimit: priceLimit,
       closeOutFee: priceLimit,
       maintenanceMargin: 2n * priceLimit,
       initialMargin: 2n * priceLimit + 2n * tick,
@@ -101,6 +103,8 @@ export async function planFlow(options: FlowOptions): Promise<FlowPlan> {
       minimumVolume: 5,
       minimumMinutes: 1,
       lastTradingTime: 4_102_444_800n,
+      priceCollar: 0n,
+      ...NO_FEED,
     },
     clearing: DEMO_CLEARING_TERMS,
   };

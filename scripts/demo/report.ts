@@ -28,7 +28,7 @@ export function privateTable(stage: Stage): string {
 export async function publicTable(stage: Stage): Promise<string> {
   const { house } = stage.chain;
   const [buckets, positions] = await Promise.all([house.read.buckets(), house.read.openPositions()]);
-  const [pool, tickets, fund] = positions;
+  const [pool, tickets, closeOut] = positions;
   return table(
     [{ title: "bucket" }, { title: "tokens", right: true }, { title: "contracts", right: true }],
     [
@@ -39,7 +39,9 @@ export async function publicTable(stage: Stage): Promise<string> {
       ["bonds of seats", dollars(buckets.bonds), ""],
       ["fees of the operator", dollars(buckets.fees), ""],
       ["payments that failed", dollars(buckets.owed), ""],
-      ["guaranty fund", dollars(buckets.guarantyFund), String(fund[0])],
+      ["close-out account", dollars(buckets.closeOutAccount), String(closeOut[0])],
+      ["operator's stake", dollars(buckets.operatorStake), ""],
+      ["guaranty fund", dollars(buckets.guarantyFund), ""],
       ["tokens held by the contract", dollars(await stage.balance()), ""],
     ],
   );

@@ -299,7 +299,10 @@ export async function playStory(stage: Stage, narrator: Narrator): Promise<Story
     `Hank was short 10 and is closed at ${dollars(settlementPrice + fee)}: he gets ${dollars(hanksWorth)}`,
     paid === hanksWorth && positions[SLOT] === -10n,
   );
-  narrator.claim(`Hank's bond of ${dollars(bondLost)} went to the guaranty fund`, bondLost === stage.terms.seatBond);
+  narrator.claim(
+    `Hank's bond of ${dollars(bondLost)} went to the close-out account`,
+    bondLost === stage.terms.seatBond,
+  );
 
   const iris = stage.trader("Iris");
   const { ticketId } = ticketOf("Iris");
@@ -312,11 +315,11 @@ export async function playStory(stage: Stage, narrator: Narrator): Promise<Story
   const before = iris.account.account.cash;
   await stage.relay([[iris, await iris.account.claimTicket(ticketId)]]);
   narrator.claim(
-    `Iris abandoned a ticket short 5: she claims ${dollars(claimable)}, the fund holds the 5 contracts`,
+    `Iris abandoned a ticket short 5: she claims ${dollars(claimable)}, the house holds the 5 contracts`,
     iris.account.account.cash === before + claimable - stage.terms.relayFee,
   );
-  const [, , fundPosition] = await stage.chain.house.read.openPositions();
-  narrator.claim("the guaranty fund carries Iris's position", fundPosition[SLOT] === -5n);
+  const [, , closeOutPosition] = await stage.chain.house.read.openPositions();
+  narrator.claim("the close-out account carries Iris's position", closeOutPosition[SLOT] === -5n);
 
   const fay = stage.trader("Fay");
   await stage.send(fay.sender, [await fay.account.wake()]);

@@ -130,6 +130,8 @@ export class ChainState {
   readonly credits = new Map<bigint, Credit>();
   readonly spentCredits = new Set<bigint>();
   readonly seatsOpened = new Map<bigint, { readonly epoch: number; readonly bond: bigint }>();
+  /** When the Trading of an epoch ends, or ended, unix seconds: as it opened, or moved up since. */
+  readonly closingTimes = new Map<number, bigint>();
   readonly forfeitedBonds = new Map<bigint, bigint>();
   readonly tickets = new Map<Hex, OpenedTicket>();
   readonly closedTickets = new Set<Hex>();
@@ -401,7 +403,7 @@ export class ChainState {
     }
     const whole = new Set(this.#trees.keys());
     const maps = [this.transitioned, this.credits, this.spentCredits, this.seatsOpened, this.forfeitedBonds];
-    for (const map of [...maps, this.tickets, this.closedTickets, this.#places]) map.clear();
+    for (const map of [...maps, this.tickets, this.closedTickets, this.closingTimes, this.#places]) map.clear();
     this.fills.length = 0;
     this.events.length = 0;
     this.#marks = this.#marks.filter(({ number }) => number <= from.number);
@@ -422,6 +424,10 @@ export class ChainState {
 
   #record(event: ClearingEvent): void {
     switch (event.eventName) {
+      case "EpochOpened":
+      case "ClosingMovedUp":
+        this.closingTimes.set(event.args.epoch, event.args.closingTime);
+        break;
       case "NotesAppended":
         this.#insert(event.args.tree, event.args.startIndex, event.args.leaves);
         break;
@@ -435,7 +441,7 @@ export class ChainState {
         this.seatsOpened.set(event.args.ownerKey, event.args);
         break;
       case "BondForfeited":
-        this.forfeitedBonds.set(event.args.ownerKey, event.args.amount);
+        this.forfeitedBonds.set(event.args.ownerKey, event.args.amount + event.args.reward);
         break;
       case "CreditOpened":
         this.credits.set(event.args.creditId, event.args);

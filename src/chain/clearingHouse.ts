@@ -337,11 +337,12 @@ export async function closeEpoch(
 
 /** Calls that take no proof: each by its name and arguments. */
 export type PlainCall =
-  | { readonly functionName: "openEpoch"; readonly args: readonly [] }
+  | { readonly functionName: "beginRenewals" | "openEpoch" | "requestUnstake" | "unstake"; readonly args: readonly [] }
+  | { readonly functionName: "closeEarly"; readonly args: readonly [slot: number] }
   | { readonly functionName: "requestCreditRefund" | "refundCredit"; readonly args: readonly [creditId: bigint] }
   | { readonly functionName: "forfeitBond"; readonly args: readonly [ownerKey: bigint] }
   | { readonly functionName: "collectOwed" | "collectFees"; readonly args: readonly [to: Hex] }
-  | { readonly functionName: "contributeToFund"; readonly args: readonly [amount: bigint] };
+  | { readonly functionName: "contributeToFund" | "stake"; readonly args: readonly [amount: bigint] };
 
 /** Sends a plain call. Throws ContractRefused. */
 export async function call(

@@ -11,7 +11,7 @@ import { readTokenBalance } from "./clearingHouse.ts";
  */
 export async function readConservationFacts(state: ChainState, unasked = 0n): Promise<ConservationFacts> {
   const { chain } = state;
-  const [tokens, buckets, [poolPositions, ticketSums, fundPositions], bonds, owed] = await Promise.all([
+  const [tokens, buckets, [poolPositions, ticketSums, closeOutPositions], bonds, owed] = await Promise.all([
     readTokenBalance(chain),
     chain.house.read.buckets(),
     chain.house.read.openPositions(),
@@ -26,7 +26,7 @@ export async function readConservationFacts(state: ChainState, unasked = 0n): Pr
     unasked,
     buckets,
     poolPositions,
-    fundPositions,
+    closeOutPositions,
     ticketSums,
     tickets: tickets.filter(({ epoch }) => epoch === state.epoch),
     parts: { bonds, owed, credits: unspentCredits(state), claims: claimsOf(state, tickets) },
@@ -53,6 +53,13 @@ function ticketsFromEvents(state: ChainState): readonly DatedTicket[] {
       ticket.cash -= traded * fill.price + fee;
       ticket.position += traded;
     }
+  }
+  for (const event of state.events) {
+    if (event.eventName !== "AbandonedTaken") continue;
+    const ticket = balances.get(event.args.ticketId);
+    if (ticket === undefined) continue;
+    ticket.cash -= BigInt(event.args.quantity) * event.args.price;
+    ticket.position += BigInt(event.args.quantity);
   }
   return [...state.tickets.values()]
     .filter(({ ticketId }) => !state.closedTickets.has(ticketId))
@@ -82,7 +89,8 @@ function creditors(state: ChainState): readonly Hex[] {
 function publishedGap(state: ChainState): bigint {
   return state.events.reduce((gap, event) => {
     if (event.eventName === "EpochOpened") return 0n;
-    return event.eventName === "WaterfallStep" ? event.args.gap - event.args.fromFund : gap;
+    if (event.eventName !== "WaterfallStep") return gap;
+    return event.args.need - event.args.toAccount - event.args.toPool;
   }, 0n);
 }
 

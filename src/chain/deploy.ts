@@ -11,6 +11,8 @@ export type ClearingTerms = {
   readonly seatBond: bigint;
   readonly lateFee: bigint;
   readonly relayFee: bigint;
+  /** What whoever reports a seat in default gets of its bond. */
+  readonly reporterReward: bigint;
   readonly tradingTime: number;
   readonly settleGrace: number;
   readonly settlementWindow: number;
@@ -21,6 +23,9 @@ export type ClearingTerms = {
   readonly windowBlocks: number;
   readonly refundDelay: number;
   readonly flatGraceEpochs: number;
+  /** Time at a limit after which a day may end early, 0 for never; and how long after that it ends (spec EPO-13). */
+  readonly lockTime: number;
+  readonly lockNotice: number;
 };
 
 /** Published terms of one contract. Amounts in base units per contract (spec GOV-2). */
@@ -29,6 +34,8 @@ export type MarketTerms = {
   readonly listingPrice: bigint;
   readonly tick: bigint;
   readonly priceLimit: bigint;
+  /** The limit of the day after one that settled at its limit (spec SET-13). */
+  readonly expandedLimit: bigint;
   readonly maintenanceMargin: bigint;
   readonly initialMargin: bigint;
   readonly closeOutFee: bigint;
@@ -36,6 +43,12 @@ export type MarketTerms = {
   readonly minimumVolume: number;
   readonly minimumMinutes: number;
   readonly lastTradingTime: bigint;
+  /** How far beyond the last price an incoming order may go; 0 for no collar (spec ORD-23). */
+  readonly priceCollar: bigint;
+  /** Feed of the final price, or the zero address; its 1.0 is so many base units, and it is good for so many seconds. */
+  readonly priceFeed: Hex;
+  readonly feedMultiplier: bigint;
+  readonly feedMaxAge: number;
 };
 
 /** What a deployment needs to know. */

@@ -1,3 +1,4 @@
+import { NO_FEED } from "../protocol/epoch.ts";
 import { stringToHex } from "viem";
 import type { ClearingTerms, MarketTerms } from "../chain/deploy.ts";
 
@@ -22,6 +23,7 @@ export const LEAN_HOG_TERMS: MarketTerms = {
   listingPrice: priceOfMilliCents(80_000),
   tick: TICK,
   priceLimit: 1_200n * DOLLAR,
+  expandedLimit: 1_200n * DOLLAR,
   maintenanceMargin: 3_000n * DOLLAR,
   initialMargin: 3_300n * DOLLAR,
   closeOutFee: 1_800n * DOLLAR,
@@ -30,6 +32,8 @@ export const LEAN_HOG_TERMS: MarketTerms = {
   minimumMinutes: 2,
   // 1 January 2100: a day on a local chain does not reach it.
   lastTradingTime: 4_102_444_800n,
+  priceCollar: 0n,
+  ...NO_FEED,
 };
 
 /** Terms of a clearing house for a day on a local chain: six hours of trading, two window parts of an hour each. */
@@ -37,6 +41,7 @@ export const DEMO_CLEARING_TERMS: ClearingTerms = {
   seatBond: 500n * DOLLAR,
   lateFee: 50n * DOLLAR,
   relayFee: DOLLAR / 2n,
+  reporterReward: DOLLAR,
   tradingTime: 6 * 3_600,
   settleGrace: 600,
   settlementWindow: 1_800,
@@ -46,4 +51,6 @@ export const DEMO_CLEARING_TERMS: ClearingTerms = {
   windowBlocks: 4,
   refundDelay: 3_600,
   flatGraceEpochs: 1,
+  lockTime: 0,
+  lockNotice: 0,
 };

@@ -1,6 +1,7 @@
 import { stringToHex } from "viem";
 import { z } from "zod";
 import type { ClearingTerms, MarketTerms } from "../chain/deploy.ts";
+import { NO_FEED } from "../protocol/epoch.ts";
 import { HedgerowError } from "../protocol/errors.ts";
 import { DOLLAR, LEAN_HOG_TERMS, priceOfMilliCents } from "./leanHogs.ts";
 
@@ -29,6 +30,7 @@ const WTI: MarketTerms = {
   listingPrice: 70_000n * DOLLAR,
   tick: 10n * DOLLAR,
   priceLimit: 2_500n * DOLLAR,
+  expandedLimit: 2_500n * DOLLAR,
   maintenanceMargin: 5_500n * DOLLAR,
   initialMargin: 6_050n * DOLLAR,
   closeOutFee: 2_800n * DOLLAR,
@@ -36,6 +38,8 @@ const WTI: MarketTerms = {
   minimumVolume: 1,
   minimumMinutes: 1,
   lastTradingTime: NEVER,
+  priceCollar: 0n,
+  ...NO_FEED,
 };
 
 /** What a local network lists unless it is told otherwise: three months of lean hogs, and crude oil. */
@@ -56,6 +60,7 @@ export function localClearingTerms({ trading, window }: LocalDay): ClearingTerms
     seatBond: 500n * DOLLAR,
     lateFee: 50n * DOLLAR,
     relayFee: DOLLAR / 2n,
+    reporterReward: DOLLAR,
     tradingTime: trading,
     settleGrace: Math.max(30, Math.min(600, Math.floor(trading / 10))),
     settlementWindow: Math.max(1, Math.min(1_800, Math.floor(trading / 4))),
@@ -65,6 +70,8 @@ export function localClearingTerms({ trading, window }: LocalDay): ClearingTerms
     windowBlocks: 1,
     refundDelay: 600,
     flatGraceEpochs: 100,
+    lockTime: 0,
+    lockNotice: 0,
   };
 }
 
@@ -106,6 +113,9 @@ const marketSchema = z
   .transform(({ contract, lastTradingTime, ...terms }): MarketTerms => ({
     contractId: contractIdOf(contract),
     ...terms,
+    expandedLimit: terms.priceLimit,
+    priceCollar: 0n,
+    ...NO_FEED,
     lastTradingTime: lastTradingTime === undefined ? NEVER : BigInt(lastTradingTime),
   }));
 

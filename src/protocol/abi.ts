@@ -11,6 +11,7 @@ export const clearingHouseAbi = [
           { internalType: "uint128", name: "seatBond", type: "uint128" },
           { internalType: "uint128", name: "lateFee", type: "uint128" },
           { internalType: "uint128", name: "relayFee", type: "uint128" },
+          { internalType: "uint128", name: "reporterReward", type: "uint128" },
           { internalType: "uint32", name: "tradingTime", type: "uint32" },
           { internalType: "uint32", name: "settleGrace", type: "uint32" },
           { internalType: "uint32", name: "settlementWindow", type: "uint32" },
@@ -20,6 +21,8 @@ export const clearingHouseAbi = [
           { internalType: "uint32", name: "windowBlocks", type: "uint32" },
           { internalType: "uint32", name: "refundDelay", type: "uint32" },
           { internalType: "uint32", name: "flatGraceEpochs", type: "uint32" },
+          { internalType: "uint32", name: "lockTime", type: "uint32" },
+          { internalType: "uint32", name: "lockNotice", type: "uint32" },
         ],
         internalType: "struct ClearingTerms",
         name: "terms",
@@ -39,6 +42,7 @@ export const clearingHouseAbi = [
       { internalType: "int88", name: "limitPrice", type: "int88" },
     ],
   },
+  { type: "error", name: "BidUsed", inputs: [{ internalType: "bytes32", name: "ticketId", type: "bytes32" }] },
   {
     type: "error",
     name: "BlocksMissing",
@@ -101,6 +105,14 @@ export const clearingHouseAbi = [
     ],
   },
   { type: "error", name: "FillsOutsideTrading", inputs: [] },
+  {
+    type: "error",
+    name: "GasTooLow",
+    inputs: [
+      { internalType: "uint256", name: "gasLeft", type: "uint256" },
+      { internalType: "uint256", name: "required", type: "uint256" },
+    ],
+  },
   { type: "error", name: "InvalidShortString", inputs: [] },
   { type: "error", name: "InvalidTerms", inputs: [] },
   { type: "error", name: "MakerCannotRest", inputs: [{ internalType: "bytes32", name: "ticketId", type: "bytes32" }] },
@@ -159,10 +171,27 @@ export const clearingHouseAbi = [
   { type: "error", name: "NotInPhase", inputs: [{ internalType: "enum Phase", name: "phase", type: "uint8" }] },
   {
     type: "error",
+    name: "NotLocked",
+    inputs: [
+      { internalType: "uint8", name: "slot", type: "uint8" },
+      { internalType: "uint256", name: "volume", type: "uint256" },
+      { internalType: "int256", name: "value", type: "int256" },
+    ],
+  },
+  {
+    type: "error",
     name: "NotMakerPrice",
     inputs: [
       { internalType: "int88", name: "price", type: "int88" },
       { internalType: "int88", name: "makerPrice", type: "int88" },
+    ],
+  },
+  {
+    type: "error",
+    name: "NotMovable",
+    inputs: [
+      { internalType: "uint32", name: "epoch", type: "uint32" },
+      { internalType: "uint64", name: "closingTime", type: "uint64" },
     ],
   },
   { type: "error", name: "NotOperator", inputs: [{ internalType: "address", name: "caller", type: "address" }] },
@@ -175,8 +204,27 @@ export const clearingHouseAbi = [
       { internalType: "int256", name: "newPosition", type: "int256" },
     ],
   },
+  {
+    type: "error",
+    name: "NotUnstakable",
+    inputs: [
+      { internalType: "address", name: "operator", type: "address" },
+      { internalType: "uint32", name: "withdrawableIn", type: "uint32" },
+      { internalType: "uint32", name: "epoch", type: "uint32" },
+    ],
+  },
   { type: "error", name: "NothingOwed", inputs: [{ internalType: "address", name: "to", type: "address" }] },
+  { type: "error", name: "NothingStaked", inputs: [{ internalType: "address", name: "operator", type: "address" }] },
   { type: "error", name: "NothingToForfeit", inputs: [{ internalType: "uint256", name: "ownerKey", type: "uint256" }] },
+  {
+    type: "error",
+    name: "NothingToTake",
+    inputs: [
+      { internalType: "bytes32", name: "ticketId", type: "bytes32" },
+      { internalType: "int32", name: "quantity", type: "int32" },
+      { internalType: "int64", name: "available", type: "int64" },
+    ],
+  },
   {
     type: "error",
     name: "OffLimits",
@@ -251,6 +299,7 @@ export const clearingHouseAbi = [
   { type: "error", name: "QuotesOnlyByOperator", inputs: [] },
   { type: "error", name: "ReentrancyGuardReentrantCall", inputs: [] },
   { type: "error", name: "RelayedOnly", inputs: [{ internalType: "enum Action", name: "action", type: "uint8" }] },
+  { type: "error", name: "RenewalsNotBegun", inputs: [] },
   {
     type: "error",
     name: "SafeERC20FailedOperation",
@@ -379,6 +428,18 @@ export const clearingHouseAbi = [
   { type: "error", name: "ZeroSessionKey", inputs: [] },
   {
     type: "event",
+    name: "AbandonedTaken",
+    anonymous: false,
+    inputs: [
+      { indexed: true, internalType: "uint32", name: "epoch", type: "uint32" },
+      { indexed: true, internalType: "uint8", name: "slot", type: "uint8" },
+      { indexed: true, internalType: "bytes32", name: "ticketId", type: "bytes32" },
+      { indexed: false, internalType: "int32", name: "quantity", type: "int32" },
+      { indexed: false, internalType: "int88", name: "price", type: "int88" },
+    ],
+  },
+  {
+    type: "event",
     name: "BatchSubmitted",
     anonymous: false,
     inputs: [
@@ -395,6 +456,17 @@ export const clearingHouseAbi = [
     inputs: [
       { indexed: true, internalType: "uint256", name: "ownerKey", type: "uint256" },
       { indexed: false, internalType: "uint128", name: "amount", type: "uint128" },
+      { indexed: false, internalType: "uint128", name: "reward", type: "uint128" },
+    ],
+  },
+  {
+    type: "event",
+    name: "ClosingMovedUp",
+    anonymous: false,
+    inputs: [
+      { indexed: true, internalType: "uint32", name: "epoch", type: "uint32" },
+      { indexed: true, internalType: "uint8", name: "slot", type: "uint8" },
+      { indexed: false, internalType: "uint64", name: "closingTime", type: "uint64" },
     ],
   },
   {
@@ -474,6 +546,18 @@ export const clearingHouseAbi = [
   },
   {
     type: "event",
+    name: "FinalPriced",
+    anonymous: false,
+    inputs: [
+      { indexed: true, internalType: "uint32", name: "epoch", type: "uint32" },
+      { indexed: true, internalType: "uint8", name: "slot", type: "uint8" },
+      { indexed: false, internalType: "bool", name: "fromFeed", type: "bool" },
+      { indexed: false, internalType: "int88", name: "price", type: "int88" },
+      { indexed: false, internalType: "bool", name: "expired", type: "bool" },
+    ],
+  },
+  {
+    type: "event",
     name: "FundContributed",
     anonymous: false,
     inputs: [
@@ -523,6 +607,24 @@ export const clearingHouseAbi = [
   },
   {
     type: "event",
+    name: "PayoutRatio",
+    anonymous: false,
+    inputs: [
+      { indexed: true, internalType: "uint32", name: "epoch", type: "uint32" },
+      { indexed: false, internalType: "uint64", name: "ratio", type: "uint64" },
+    ],
+  },
+  {
+    type: "event",
+    name: "RenewalsBegun",
+    anonymous: false,
+    inputs: [
+      { indexed: true, internalType: "uint32", name: "epoch", type: "uint32" },
+      { indexed: false, internalType: "uint256", name: "blockNumber", type: "uint256" },
+    ],
+  },
+  {
+    type: "event",
     name: "SeatOpened",
     anonymous: false,
     inputs: [
@@ -542,6 +644,15 @@ export const clearingHouseAbi = [
       { indexed: false, internalType: "int88", name: "bid", type: "int88" },
       { indexed: false, internalType: "int88", name: "ask", type: "int88" },
       { indexed: false, internalType: "int88", name: "price", type: "int88" },
+    ],
+  },
+  {
+    type: "event",
+    name: "Staked",
+    anonymous: false,
+    inputs: [
+      { indexed: true, internalType: "address", name: "operator", type: "address" },
+      { indexed: false, internalType: "uint128", name: "amount", type: "uint128" },
     ],
   },
   {
@@ -580,6 +691,16 @@ export const clearingHouseAbi = [
   },
   {
     type: "event",
+    name: "TornUp",
+    anonymous: false,
+    inputs: [
+      { indexed: true, internalType: "uint32", name: "epoch", type: "uint32" },
+      { indexed: true, internalType: "uint8", name: "slot", type: "uint8" },
+      { indexed: false, internalType: "int88", name: "price", type: "int88" },
+    ],
+  },
+  {
+    type: "event",
     name: "TransitionSkipped",
     anonymous: false,
     inputs: [
@@ -605,13 +726,43 @@ export const clearingHouseAbi = [
   },
   {
     type: "event",
+    name: "UnstakeRequested",
+    anonymous: false,
+    inputs: [
+      { indexed: true, internalType: "address", name: "operator", type: "address" },
+      { indexed: false, internalType: "uint32", name: "withdrawableIn", type: "uint32" },
+    ],
+  },
+  {
+    type: "event",
+    name: "Unstaked",
+    anonymous: false,
+    inputs: [
+      { indexed: true, internalType: "address", name: "operator", type: "address" },
+      { indexed: false, internalType: "uint128", name: "amount", type: "uint128" },
+    ],
+  },
+  {
+    type: "event",
     name: "WaterfallStep",
     anonymous: false,
     inputs: [
       { indexed: true, internalType: "uint32", name: "epoch", type: "uint32" },
-      { indexed: false, internalType: "uint256", name: "gap", type: "uint256" },
-      { indexed: false, internalType: "uint256", name: "fromFund", type: "uint256" },
+      { indexed: true, internalType: "enum WaterfallLayer", name: "layer", type: "uint8" },
+      { indexed: false, internalType: "uint256", name: "need", type: "uint256" },
+      { indexed: false, internalType: "uint256", name: "toAccount", type: "uint256" },
+      { indexed: false, internalType: "uint256", name: "toPool", type: "uint256" },
     ],
+  },
+  {
+    type: "function",
+    name: "auctionPrice",
+    inputs: [{ internalType: "uint8", name: "slot", type: "uint8" }],
+    outputs: [
+      { internalType: "int64", name: "", type: "int64" },
+      { internalType: "int88", name: "", type: "int88" },
+    ],
+    stateMutability: "view",
   },
   {
     type: "function",
@@ -623,6 +774,7 @@ export const clearingHouseAbi = [
     ],
     stateMutability: "view",
   },
+  { type: "function", name: "beginRenewals", inputs: [], outputs: [], stateMutability: "nonpayable" },
   {
     type: "function",
     name: "buckets",
@@ -637,7 +789,9 @@ export const clearingHouseAbi = [
           { internalType: "uint256", name: "bonds", type: "uint256" },
           { internalType: "uint256", name: "fees", type: "uint256" },
           { internalType: "uint256", name: "owed", type: "uint256" },
-          { internalType: "int256", name: "guarantyFund", type: "int256" },
+          { internalType: "int256", name: "closeOutAccount", type: "int256" },
+          { internalType: "uint256", name: "operatorStake", type: "uint256" },
+          { internalType: "uint256", name: "guarantyFund", type: "uint256" },
         ],
         internalType: "struct IClearingHouse.Buckets",
         name: "",
@@ -656,6 +810,7 @@ export const clearingHouseAbi = [
           { internalType: "uint128", name: "seatBond", type: "uint128" },
           { internalType: "uint128", name: "lateFee", type: "uint128" },
           { internalType: "uint128", name: "relayFee", type: "uint128" },
+          { internalType: "uint128", name: "reporterReward", type: "uint128" },
           { internalType: "uint32", name: "tradingTime", type: "uint32" },
           { internalType: "uint32", name: "settleGrace", type: "uint32" },
           { internalType: "uint32", name: "settlementWindow", type: "uint32" },
@@ -665,6 +820,8 @@ export const clearingHouseAbi = [
           { internalType: "uint32", name: "windowBlocks", type: "uint32" },
           { internalType: "uint32", name: "refundDelay", type: "uint32" },
           { internalType: "uint32", name: "flatGraceEpochs", type: "uint32" },
+          { internalType: "uint32", name: "lockTime", type: "uint32" },
+          { internalType: "uint32", name: "lockNotice", type: "uint32" },
         ],
         internalType: "struct ClearingTerms",
         name: "",
@@ -685,6 +842,13 @@ export const clearingHouseAbi = [
       { internalType: "uint32", name: "", type: "uint32" },
     ],
     stateMutability: "view",
+  },
+  {
+    type: "function",
+    name: "closeEarly",
+    inputs: [{ internalType: "uint8", name: "slot", type: "uint8" }],
+    outputs: [],
+    stateMutability: "nonpayable",
   },
   {
     type: "function",
@@ -818,6 +982,8 @@ export const clearingHouseAbi = [
           { internalType: "uint32", name: "liveSeats", type: "uint32" },
           { internalType: "uint32", name: "openTickets", type: "uint32" },
           { internalType: "uint48", name: "firstBatchInWindow", type: "uint48" },
+          { internalType: "uint64", name: "renewalsBlock", type: "uint64" },
+          { internalType: "bool", name: "movedUp", type: "bool" },
           { internalType: "bytes32", name: "quotesHash", type: "bytes32" },
         ],
         internalType: "struct Epoch",
@@ -878,6 +1044,13 @@ export const clearingHouseAbi = [
           { internalType: "uint64", name: "lastTradingTime", type: "uint64" },
           { internalType: "int88", name: "auctionPrice", type: "int88" },
           { internalType: "bool", name: "auctioned", type: "bool" },
+          { internalType: "bool", name: "tornUp", type: "bool" },
+          { internalType: "uint80", name: "expandedLimit", type: "uint80" },
+          { internalType: "uint80", name: "dailyLimit", type: "uint80" },
+          { internalType: "address", name: "priceFeed", type: "address" },
+          { internalType: "uint80", name: "priceCollar", type: "uint80" },
+          { internalType: "uint64", name: "feedMultiplier", type: "uint64" },
+          { internalType: "uint32", name: "feedMaxAge", type: "uint32" },
         ],
         internalType: "struct EpochMarket",
         name: "",
@@ -906,6 +1079,19 @@ export const clearingHouseAbi = [
       },
     ],
     stateMutability: "view",
+  },
+  {
+    type: "function",
+    name: "netPositionOfDefaulters",
+    inputs: [
+      { internalType: "uint32", name: "", type: "uint32" },
+      { internalType: "uint8", name: "", type: "uint8" },
+    ],
+    outputs: [
+      { internalType: "bool", name: "", type: "bool" },
+      { internalType: "int64", name: "", type: "int64" },
+    ],
+    stateMutability: "pure",
   },
   { type: "function", name: "openEpoch", inputs: [], outputs: [], stateMutability: "nonpayable" },
   {
@@ -957,6 +1143,13 @@ export const clearingHouseAbi = [
   },
   {
     type: "function",
+    name: "payoutRatio",
+    inputs: [],
+    outputs: [{ internalType: "uint64", name: "", type: "uint64" }],
+    stateMutability: "view",
+  },
+  {
+    type: "function",
     name: "poolCover",
     inputs: [],
     outputs: [{ internalType: "int256", name: "", type: "int256" }],
@@ -983,6 +1176,7 @@ export const clearingHouseAbi = [
     outputs: [],
     stateMutability: "nonpayable",
   },
+  { type: "function", name: "requestUnstake", inputs: [], outputs: [], stateMutability: "nonpayable" },
   {
     type: "function",
     name: "seatOf",
@@ -995,6 +1189,30 @@ export const clearingHouseAbi = [
           { internalType: "uint128", name: "bond", type: "uint128" },
         ],
         internalType: "struct Seat",
+        name: "",
+        type: "tuple",
+      },
+    ],
+    stateMutability: "view",
+  },
+  {
+    type: "function",
+    name: "stake",
+    inputs: [{ internalType: "uint128", name: "amount", type: "uint128" }],
+    outputs: [],
+    stateMutability: "nonpayable",
+  },
+  {
+    type: "function",
+    name: "stakeOf",
+    inputs: [{ internalType: "address", name: "operator", type: "address" }],
+    outputs: [
+      {
+        components: [
+          { internalType: "uint128", name: "amount", type: "uint128" },
+          { internalType: "uint32", name: "withdrawableIn", type: "uint32" },
+        ],
+        internalType: "struct Stake",
         name: "",
         type: "tuple",
       },
@@ -1102,6 +1320,26 @@ export const clearingHouseAbi = [
   },
   {
     type: "function",
+    name: "takeAbandoned",
+    inputs: [
+      {
+        components: [
+          { internalType: "bytes32", name: "ticketId", type: "bytes32" },
+          { internalType: "int32", name: "quantity", type: "int32" },
+          { internalType: "int88", name: "limitPrice", type: "int88" },
+          { internalType: "bytes32", name: "r", type: "bytes32" },
+          { internalType: "bytes32", name: "vs", type: "bytes32" },
+        ],
+        internalType: "struct AuctionBid",
+        name: "bid",
+        type: "tuple",
+      },
+    ],
+    outputs: [],
+    stateMutability: "nonpayable",
+  },
+  {
+    type: "function",
     name: "ticketOf",
     inputs: [{ internalType: "bytes32", name: "ticketId", type: "bytes32" }],
     outputs: [
@@ -1142,6 +1380,7 @@ export const clearingHouseAbi = [
     ],
     stateMutability: "view",
   },
+  { type: "function", name: "unstake", inputs: [], outputs: [], stateMutability: "nonpayable" },
   { type: "error", name: "InvalidProof", inputs: [{ internalType: "uint256", name: "batchNumber", type: "uint256" }] },
   { type: "error", name: "PointAtInfinity", inputs: [{ internalType: "uint256", name: "index", type: "uint256" }] },
   { type: "error", name: "PointNotOnCurve", inputs: [{ internalType: "uint256", name: "index", type: "uint256" }] },
@@ -1209,6 +1448,7 @@ export const marketRegistryAbi = [
           { internalType: "int88", name: "listingPrice", type: "int88" },
           { internalType: "uint80", name: "tick", type: "uint80" },
           { internalType: "uint80", name: "priceLimit", type: "uint80" },
+          { internalType: "uint80", name: "expandedLimit", type: "uint80" },
           { internalType: "uint80", name: "maintenanceMargin", type: "uint80" },
           { internalType: "uint80", name: "initialMargin", type: "uint80" },
           { internalType: "uint80", name: "closeOutFee", type: "uint80" },
@@ -1216,6 +1456,10 @@ export const marketRegistryAbi = [
           { internalType: "uint32", name: "minimumVolume", type: "uint32" },
           { internalType: "uint16", name: "minimumMinutes", type: "uint16" },
           { internalType: "uint64", name: "lastTradingTime", type: "uint64" },
+          { internalType: "uint80", name: "priceCollar", type: "uint80" },
+          { internalType: "address", name: "priceFeed", type: "address" },
+          { internalType: "uint64", name: "feedMultiplier", type: "uint64" },
+          { internalType: "uint32", name: "feedMaxAge", type: "uint32" },
         ],
         internalType: "struct MarketTerms[]",
         name: "markets",
@@ -1254,7 +1498,24 @@ export const marketRegistryAbi = [
     name: "CloseOutFeeBelowLimit",
     inputs: [
       { internalType: "uint256", name: "closeOutFee", type: "uint256" },
+      { internalType: "uint256", name: "expandedLimit", type: "uint256" },
+    ],
+  },
+  {
+    type: "error",
+    name: "ExpandedBelowLimit",
+    inputs: [
+      { internalType: "uint256", name: "expandedLimit", type: "uint256" },
       { internalType: "uint256", name: "priceLimit", type: "uint256" },
+    ],
+  },
+  {
+    type: "error",
+    name: "FeedIncomplete",
+    inputs: [
+      { internalType: "address", name: "priceFeed", type: "address" },
+      { internalType: "uint64", name: "feedMultiplier", type: "uint64" },
+      { internalType: "uint32", name: "feedMaxAge", type: "uint32" },
     ],
   },
   {
@@ -1269,7 +1530,7 @@ export const marketRegistryAbi = [
     type: "error",
     name: "MarginsOutOfOrder",
     inputs: [
-      { internalType: "uint256", name: "priceLimit", type: "uint256" },
+      { internalType: "uint256", name: "expandedLimit", type: "uint256" },
       { internalType: "uint256", name: "closeOutFee", type: "uint256" },
       { internalType: "uint256", name: "maintenanceMargin", type: "uint256" },
       { internalType: "uint256", name: "initialMargin", type: "uint256" },
@@ -1310,6 +1571,14 @@ export const marketRegistryAbi = [
   },
   {
     type: "error",
+    name: "SameContractOtherFeed",
+    inputs: [
+      { internalType: "bytes32", name: "contractId", type: "bytes32" },
+      { internalType: "address", name: "priceFeed", type: "address" },
+    ],
+  },
+  {
+    type: "error",
     name: "SameContractOtherTick",
     inputs: [{ internalType: "bytes32", name: "contractId", type: "bytes32" }],
   },
@@ -1319,7 +1588,7 @@ export const marketRegistryAbi = [
     name: "StepTooLarge",
     inputs: [
       { internalType: "uint256", name: "runningCloseOutFee", type: "uint256" },
-      { internalType: "uint256", name: "newPriceLimit", type: "uint256" },
+      { internalType: "uint256", name: "newExpandedLimit", type: "uint256" },
       { internalType: "uint256", name: "newInitialMargin", type: "uint256" },
     ],
   },
@@ -1358,6 +1627,7 @@ export const marketRegistryAbi = [
           { internalType: "int88", name: "listingPrice", type: "int88" },
           { internalType: "uint80", name: "tick", type: "uint80" },
           { internalType: "uint80", name: "priceLimit", type: "uint80" },
+          { internalType: "uint80", name: "expandedLimit", type: "uint80" },
           { internalType: "uint80", name: "maintenanceMargin", type: "uint80" },
           { internalType: "uint80", name: "initialMargin", type: "uint80" },
           { internalType: "uint80", name: "closeOutFee", type: "uint80" },
@@ -1365,6 +1635,10 @@ export const marketRegistryAbi = [
           { internalType: "uint32", name: "minimumVolume", type: "uint32" },
           { internalType: "uint16", name: "minimumMinutes", type: "uint16" },
           { internalType: "uint64", name: "lastTradingTime", type: "uint64" },
+          { internalType: "uint80", name: "priceCollar", type: "uint80" },
+          { internalType: "address", name: "priceFeed", type: "address" },
+          { internalType: "uint64", name: "feedMultiplier", type: "uint64" },
+          { internalType: "uint32", name: "feedMaxAge", type: "uint32" },
         ],
         indexed: false,
         internalType: "struct MarketTerms",
@@ -1557,6 +1831,7 @@ export const marketRegistryAbi = [
           { internalType: "int88", name: "listingPrice", type: "int88" },
           { internalType: "uint80", name: "tick", type: "uint80" },
           { internalType: "uint80", name: "priceLimit", type: "uint80" },
+          { internalType: "uint80", name: "expandedLimit", type: "uint80" },
           { internalType: "uint80", name: "maintenanceMargin", type: "uint80" },
           { internalType: "uint80", name: "initialMargin", type: "uint80" },
           { internalType: "uint80", name: "closeOutFee", type: "uint80" },
@@ -1564,6 +1839,10 @@ export const marketRegistryAbi = [
           { internalType: "uint32", name: "minimumVolume", type: "uint32" },
           { internalType: "uint16", name: "minimumMinutes", type: "uint16" },
           { internalType: "uint64", name: "lastTradingTime", type: "uint64" },
+          { internalType: "uint80", name: "priceCollar", type: "uint80" },
+          { internalType: "address", name: "priceFeed", type: "address" },
+          { internalType: "uint64", name: "feedMultiplier", type: "uint64" },
+          { internalType: "uint32", name: "feedMaxAge", type: "uint32" },
         ],
         internalType: "struct MarketTerms",
         name: "terms",
@@ -1598,6 +1877,7 @@ export const marketRegistryAbi = [
           { internalType: "int88", name: "listingPrice", type: "int88" },
           { internalType: "uint80", name: "tick", type: "uint80" },
           { internalType: "uint80", name: "priceLimit", type: "uint80" },
+          { internalType: "uint80", name: "expandedLimit", type: "uint80" },
           { internalType: "uint80", name: "maintenanceMargin", type: "uint80" },
           { internalType: "uint80", name: "initialMargin", type: "uint80" },
           { internalType: "uint80", name: "closeOutFee", type: "uint80" },
@@ -1605,6 +1885,10 @@ export const marketRegistryAbi = [
           { internalType: "uint32", name: "minimumVolume", type: "uint32" },
           { internalType: "uint16", name: "minimumMinutes", type: "uint16" },
           { internalType: "uint64", name: "lastTradingTime", type: "uint64" },
+          { internalType: "uint80", name: "priceCollar", type: "uint80" },
+          { internalType: "address", name: "priceFeed", type: "address" },
+          { internalType: "uint64", name: "feedMultiplier", type: "uint64" },
+          { internalType: "uint32", name: "feedMaxAge", type: "uint32" },
         ],
         internalType: "struct MarketTerms",
         name: "",

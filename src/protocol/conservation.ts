@@ -12,6 +12,8 @@ export type Buckets = {
   readonly bonds: bigint;
   readonly fees: bigint;
   readonly owed: bigint;
+  readonly closeOutAccount: bigint;
+  readonly operatorStake: bigint;
   readonly guarantyFund: bigint;
 };
 
@@ -36,7 +38,7 @@ export type ConservationFacts = {
   readonly unasked: bigint;
   readonly buckets: Buckets;
   readonly poolPositions: readonly bigint[];
-  readonly fundPositions: readonly bigint[];
+  readonly closeOutPositions: readonly bigint[];
   readonly ticketSums: readonly TicketSums[];
   /** The open tickets one by one. */
   readonly tickets: readonly TicketHolding[];
@@ -80,9 +82,9 @@ function assertTokens({ buckets, tokens, unasked }: ConservationFacts): void {
   assertEqual("CON-1", "the sum of the buckets", sum, tokens - unasked);
 }
 
-function assertPositionsCancel({ poolPositions, ticketSums, fundPositions }: ConservationFacts): void {
+function assertPositionsCancel({ poolPositions, ticketSums, closeOutPositions }: ConservationFacts): void {
   for (let slot = 0; slot < SLOTS; slot++) {
-    const sum = (poolPositions[slot] ?? 0n) + (ticketSums[slot]?.net ?? 0n) + (fundPositions[slot] ?? 0n);
+    const sum = (poolPositions[slot] ?? 0n) + (ticketSums[slot]?.net ?? 0n) + (closeOutPositions[slot] ?? 0n);
     assertEqual("CON-2", `the sum of the positions in slot ${slot}`, sum, 0n);
   }
 }
@@ -174,7 +176,7 @@ export function together(a: Account, b: Account): Account {
 
 /**
  * For whoever knows all notes: the pool is the sum of the live notes and the residual (spec CON-7). `notes` holds every
- * seat's account once, those in default as closeOut gives them; the residual also counts what the guaranty fund paid in.
+ * seat's account once, those in default as closeOut gives them; the residual also counts what the waterfall paid in.
  * Throws NotConserved.
  */
 export function assertPoolIsNotes(facts: ConservationFacts, notes: readonly Account[], residual: Residual): void {

@@ -10,14 +10,17 @@ export type Phase = "trading" | "window";
 
 /**
  * One market in one epoch, as the contract froze it. Prices, margins and fees in base units per contract;
- * centre is the settlement price of the epoch before. settlementPrice and expired count once the epoch is closed.
+ * centre is the settlement price of the epoch before. settlementPrice, expired and tornUp count once the epoch is closed.
  */
 export type EpochMarket = {
   readonly contractId: Hex;
   readonly listed: boolean;
   readonly centre: bigint;
   readonly tick: bigint;
+  /** The limit in force: the daily one, or the expanded one after a day that settled at its limit. */
   readonly priceLimit: bigint;
+  readonly dailyLimit: bigint;
+  readonly expandedLimit: bigint;
   readonly maintenanceMargin: bigint;
   readonly initialMargin: bigint;
   readonly closeOutFee: bigint;
@@ -26,9 +29,23 @@ export type EpochMarket = {
   readonly minimumMinutes: number;
   readonly settlementPrice: bigint;
   readonly expired: boolean;
+  /** Ended because nothing could pay a loss; it counts as expired. */
+  readonly tornUp: boolean;
   readonly closingOnly: boolean;
   readonly lastTradingTime: bigint;
+  /** How far beyond the last price an incoming order may go; 0 for no collar. */
+  readonly priceCollar: bigint;
+  readonly priceFeed: Hex;
+  readonly feedMultiplier: bigint;
+  readonly feedMaxAge: number;
 };
+
+/** Of a contract that ends at the mean of its last days: no feed. */
+export const NO_FEED = {
+  priceFeed: "0x0000000000000000000000000000000000000000",
+  feedMultiplier: 0n,
+  feedMaxAge: 0,
+} as const;
 
 /** The eight slots of an epoch. */
 export type EpochMarkets = readonly EpochMarket[];

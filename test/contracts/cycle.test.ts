@@ -39,6 +39,7 @@ const desk = await startDesk({ markets: [ZERO, ENDING, CUT_OFF, SHORT], governan
 const { x, house } = desk;
 const { seatBond, lateFee, relayFee } = x.terms;
 const bystander = await x.fundedSender(0n);
+const beginRenewals = (): Promise<unknown> => call(x.chain, bystander, { functionName: "beginRenewals", args: [] });
 const openEpoch = (): Promise<unknown> => call(x.chain, bystander, { functionName: "openEpoch", args: [] });
 
 await desk.fillPool(10_000_000n);
@@ -128,8 +129,16 @@ describe("the clock", () => {
       await x.advanceTime(x.terms.windowA + x.terms.windowB - 60);
       await desk.refuses(openEpoch, "TooEarly");
       await x.advanceTime(60);
-      await desk.refuses(openEpoch, "BlocksMissing");
-      await x.mine(2 * x.terms.windowBlocks);
+      await desk.refuses(openEpoch, "RenewalsNotBegun");
+      await desk.refuses(beginRenewals, "BlocksMissing");
+      await x.mine(x.terms.windowBlocks);
+      await beginRenewals();
+      const { renewalsBlock } = await house.read.epochOf([1]);
+      const earliest = renewalsBlock + BigInt(x.terms.windowBlocks);
+      await desk.refuses(openEpoch, "BlocksMissing", { earliest });
+      await x.mine(x.terms.windowBlocks - 1);
+      // It counts from the first time on.
+      await beginRenewals();
       await openEpoch();
       await desk.sync();
       assert.equal(x.state.epoch, 2);
@@ -203,7 +212,7 @@ describe("tickets left over", () => {
       const now = await house.read.buckets();
       assert.equal(now.claims, total);
       assert.equal(now.ticketCash, 0n);
-      assert.equal(now.guarantyFund, buckets.guarantyFund + 10n * FEE - 2n * settlement);
+      assert.equal(now.closeOutAccount, buckets.closeOutAccount + 10n * FEE - 2n * settlement);
       const [, , fund] = await house.read.openPositions();
       assert.equal(fund[0], 2n);
 
@@ -281,7 +290,7 @@ describe("the end of a contract", () => {
       const { buckets, positions } = await desk.fingerprint();
       assert.equal(buckets.claims, 20_000n * DOLLAR + 2n * MEAN);
       assert.equal(buckets.poolCash, before.buckets.poolCash - 2n * MEAN);
-      assert.equal(buckets.guarantyFund, before.buckets.guarantyFund);
+      assert.equal(buckets.closeOutAccount, before.buckets.closeOutAccount);
       assert.deepEqual([positions[0][1], positions[1][1].net, positions[2][1]], [0n, 0n, 0n]);
       assert.equal((await house.read.ticketOf([ticket.ticketId])).position, 2);
     });
@@ -308,7 +317,7 @@ describe("the end of a contract", () => {
 
   test("is put off where the limits cut the mean off [SET-10]", async () => {
     await desk.rollback(async () => {
-      const narrow = { ...CUT_OFF, priceLimit: 300n * DOLLAR };
+      const narrow = { ...CUT_OFF, priceLimit: 300n * DOLLAR, expandedLimit: 300n * DOLLAR };
       const data = encodeFunctionData({ abi: marketRegistryAbi, functionName: "scheduleMarket", args: [2, narrow] });
       const hash = await x.owner.wallet.sendTransaction({ to: x.deployed.registry, data });
       await x.chain.client.waitForTransactionReceipt({ hash });
@@ -387,14 +396,14 @@ describe("dropping out", () => {
     test(`a seat that comes back ${what} [${rule}]`, async () => {
       await desk.rollback(async () => {
         const trader = await inDefault(flat, days);
-        const { guarantyFund } = await house.read.buckets();
+        const { closeOutAccount } = await house.read.buckets();
         const { cash } = trader.account.account;
         const tokens = await readTokenBalance(x.chain, trader.sender.address);
         await desk.direct(trader.sender, await trader.account.rejoin());
         const paid = kept > 0n ? 0n : seatBond;
         assert.equal(await readTokenBalance(x.chain, trader.sender.address), tokens - paid);
         assert.equal(await bondOf(trader), kept > 0n ? kept : seatBond);
-        assert.equal((await house.read.buckets()).guarantyFund, guarantyFund + seatBond - kept);
+        assert.equal((await house.read.buckets()).closeOutAccount, closeOutAccount + seatBond - kept);
         assert.equal(trader.account.account.cash, flat ? cash : cash - 5n * FEE);
         assert.deepEqual(trader.account.account.positions, Array<bigint>(8).fill(0n));
         // In the tree of today, and live: it renews like any other.
@@ -406,12 +415,12 @@ describe("dropping out", () => {
     test(`a seat that exits ${what} [${rule}]`, async () => {
       await desk.rollback(async () => {
         const trader = await inDefault(flat, days);
-        const { guarantyFund } = await house.read.buckets();
+        const { closeOutAccount } = await house.read.buckets();
         const { cash } = trader.account.account;
         const to = freshAddress();
         await desk.direct(bystander, await trader.account.exit(to));
         assert.equal(await readTokenBalance(x.chain, to), (flat ? cash : cash - 5n * FEE) + kept);
-        assert.equal((await house.read.buckets()).guarantyFund, guarantyFund + seatBond - kept);
+        assert.equal((await house.read.buckets()).closeOutAccount, closeOutAccount + seatBond - kept);
         assert.deepEqual(await house.read.seatOf([trader.account.keys.ownerKey]), {
           status: 3,
           lastEpoch: 1,
@@ -475,9 +484,9 @@ describe("dropping out", () => {
       const forfeit = () => call(x.chain, bystander, { functionName: "forfeitBond", args: [ownerKey] });
       await desk.refuses(forfeit, "NothingToForfeit", { ownerKey });
       await desk.nextDay();
-      const { guarantyFund } = await house.read.buckets();
+      const { closeOutAccount } = await house.read.buckets();
       await forfeit();
-      assert.equal((await house.read.buckets()).guarantyFund, guarantyFund + seatBond);
+      assert.equal((await house.read.buckets()).closeOutAccount, closeOutAccount + seatBond - x.terms.reporterReward);
       await desk.refuses(forfeit, "NothingToForfeit", { ownerKey });
       await desk.direct(trader.sender, await trader.account.rejoin());
       assert.equal(await bondOf(trader), seatBond);
@@ -560,12 +569,13 @@ describe("the guaranty fund", () => {
         const { logs } = await desk.open();
         const [step] = parseEventLogs({ abi: clearingHouseAbi, logs, eventName: "WaterfallStep" });
         if (step === undefined) continue;
-        gap = step.args.gap;
-        assert.equal(step.args.fromFund, gap);
+        gap = step.args.need;
+        assert.equal(step.args.toPool, gap);
+        assert.equal(step.args.layer, 0);
         assert.equal(await house.read.poolCover(), 0n);
         const booked = parseEventLogs({ abi: clearingHouseAbi, logs, eventName: "LeftOverTickets" });
         assert.deepEqual(booked, []);
-        assert.equal((await house.read.buckets()).guarantyFund, buckets.guarantyFund - gap);
+        assert.equal((await house.read.buckets()).closeOutAccount, buckets.closeOutAccount - gap);
       }
       assert.ok(gap > 0n);
     });

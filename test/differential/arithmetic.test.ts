@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { numberToHex } from "viem";
 import { generatePrivateKey, privateKeyToAddress } from "viem/accounts";
 import { signedOrderMessage } from "../../src/chain/clearingHouse.ts";
-import { type EpochMarket, equityInBand } from "../../src/protocol/epoch.ts";
+import { equityInBand } from "../../src/protocol/epoch.ts";
 import { toField } from "../../src/protocol/field.ts";
 import { zeroNote } from "../../src/protocol/note.ts";
 import { domainOf, type Order, orderHash, type Release, signOrder, signRelease } from "../../src/protocol/order.ts";
@@ -12,6 +12,7 @@ import { dailySettlementPrice, floorDiv, type PricedFill, roundToTick } from "..
 import { reduces } from "../../src/protocol/ticket.ts";
 import { refusal, startTestChain } from "../support/contracts.ts";
 import { element, position } from "../support/random.ts";
+import { epochMarket } from "../support/epochMarket.ts";
 
 // TypeScript against the contracts' libraries on random input, the extremes often.
 
@@ -132,7 +133,7 @@ test("the settlement price and its tier agree over random days [SET-1, SET-2, SE
   const tiers = new Set<number>();
   await fc.assert(
     fc.asyncProperty(day, async ({ fills, windowStart, ...rest }) => {
-      const market: EpochMarket = {
+      const market = epochMarket({
         contractId: numberToHex(1, { size: 32 }),
         listed: true,
         tick,
@@ -147,7 +148,7 @@ test("the settlement price and its tier agree over random days [SET-1, SET-2, SE
         closingOnly: false,
         lastTradingTime: 0n,
         ...rest,
-      };
+      });
       const ordered: readonly PricedFill[] = fills.toSorted((a, b) => Number(a.execTime - b.execTime));
       const { tier, price } = dailySettlementPrice(market, ordered, windowStart);
       tiers.add(tier);

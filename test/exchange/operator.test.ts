@@ -31,6 +31,7 @@ import { TraderAccount } from "../../src/trader/account.ts";
 import type { OrderTerms } from "../../src/trader/orders.ts";
 import { type Exchange, startExchange } from "../support/exchange.ts";
 import { sharedProver } from "../support/prover.ts";
+import { openEpoch } from "../support/openEpoch.ts";
 
 // One operator, one chain, real proofs. The tests go through one day in order.
 
@@ -584,9 +585,8 @@ describe("the close", () => {
     await operator.submitTransition(await alice.account.renew(RELAYED));
     await refused(operator.submitTransition(await alice.account.renew(RELAYED)), "NullifierTaken");
     losses.length = 0;
-    await x.mine(x.terms.windowBlocks);
     await x.advanceTime(x.terms.windowB);
-    await call(x.chain, bob.sender, { functionName: "openEpoch", args: [] });
+    await openEpoch(x, bob.sender);
     await operator.sync();
     assert.deepEqual(
       losses.map(({ reason }) => reason),

@@ -12,11 +12,12 @@ import {
 } from "../../src/protocol/conservation.ts";
 import type { EpochMarket, EpochMarkets } from "../../src/protocol/epoch.ts";
 import { type Account, SLOTS } from "../../src/protocol/note.ts";
+import { epochMarket } from "../support/epochMarket.ts";
 
 const perSlot = (...first: bigint[]): bigint[] => Array.from({ length: SLOTS }, (_, slot) => first[slot] ?? 0n);
 
 /** A market around 100 that settled at 103; the limit is 10, the close-out fee 15. */
-const MARKET: EpochMarket = {
+const MARKET = epochMarket({
   contractId: `0x${"11".repeat(32)}`,
   listed: true,
   centre: 100n,
@@ -32,7 +33,7 @@ const MARKET: EpochMarket = {
   expired: false,
   closingOnly: false,
   lastTradingTime: 0n,
-};
+});
 
 const EMPTY: EpochMarket = {
   ...MARKET,
@@ -68,10 +69,12 @@ const FACTS: ConservationFacts = {
     bonds: 30n,
     fees: 20n,
     owed: 3n,
-    guarantyFund: 40n,
+    closeOutAccount: 25n,
+    operatorStake: 5n,
+    guarantyFund: 10n,
   },
   poolPositions: perSlot(2n),
-  fundPositions: perSlot(),
+  closeOutPositions: perSlot(),
   ticketSums: perSlot().map((_, slot) =>
     slot === 0 ? { cash: 400n, net: -2n, gross: 4n } : { cash: 0n, net: 0n, gross: 0n },
   ),
@@ -106,20 +109,20 @@ test("a token too many or too few in any bucket is found [CON-1]", () => {
 });
 
 test("a contract that nobody is the other side of is found [CON-2]", () => {
-  breaks("CON-2", () => assertConserved({ ...FACTS, fundPositions: perSlot(1n) }));
+  breaks("CON-2", () => assertConserved({ ...FACTS, closeOutPositions: perSlot(1n) }));
   breaks("CON-2", () => assertConserved({ ...FACTS, poolPositions: perSlot(2n, 1n) }));
 });
 
 test("a pool below zero at the worst limit is found, unless its gap is published [CON-3]", () => {
   // Long 2 at 90: cash of -180 is just enough.
-  const atLimit = withBuckets({ poolCash: -180n, guarantyFund: 820n });
+  const atLimit = withBuckets({ poolCash: -180n, closeOutAccount: 805n });
   assertConserved(atLimit);
-  const below = withBuckets({ poolCash: -181n, guarantyFund: 821n });
+  const below = withBuckets({ poolCash: -181n, closeOutAccount: 806n });
   breaks("CON-3", () => assertConserved(below));
   assertConserved({ ...below, gap: 1n });
   // In the window the settlement price counts.
   assertConserved({ ...below, phase: "window" });
-  breaks("CON-3", () => assertConserved(withBuckets({ poolCash: -207n, guarantyFund: 847n }, { phase: "window" })));
+  breaks("CON-3", () => assertConserved(withBuckets({ poolCash: -207n, closeOutAccount: 832n }, { phase: "window" })));
 });
 
 test("running sums that are not those of the tickets are found [CON-8]", () => {

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
-import { call, closeEpoch, deposit } from "../../src/chain/clearingHouse.ts";
+import { closeEpoch, deposit } from "../../src/chain/clearingHouse.ts";
 import { DOLLAR } from "../../src/clearing/leanHogs.ts";
 import { renewMost, stepAside, stepBatch, stepReturn, stepWindow } from "./actions.ts";
 import { bookDefaults, checkRecovery, follow, startWorld, step, TRADING_TIME, type World } from "./world.ts";
+import { openEpoch } from "../support/openEpoch.ts";
 
 /** A run of random days. */
 export type Days = {
@@ -82,12 +83,11 @@ async function closeTheDay(world: World, steps: number): Promise<void> {
 /** The opening of the next day. */
 async function openTheDay(world: World): Promise<void> {
   const { exchange } = world;
-  const { chain, operator, state, terms } = exchange;
+  const { operator, state, terms } = exchange;
   const closing = state.epoch;
-  await exchange.mine(2 * terms.windowBlocks);
   await exchange.advanceTime(terms.windowB);
   await step(world, "the opening", async () => {
-    const receipt = await call(chain, operator, { functionName: "openEpoch", args: [] });
+    const receipt = await openEpoch(exchange, operator);
     await follow(world);
     bookDefaults(world, receipt);
     return new Map();

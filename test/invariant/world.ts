@@ -241,7 +241,7 @@ export function bookDefaults(world: World, receipt: TransactionReceipt): void {
   world.residual = expire(world.residual, markets);
   for (const { args } of parseEventLogs({ abi: clearingHouseAbi, logs: receipt.logs, eventName: "WaterfallStep" })) {
     count(world, "gap");
-    world.residual = { ...world.residual, cash: world.residual.cash + args.fromFund };
+    world.residual = { ...world.residual, cash: world.residual.cash + args.toPool };
   }
 }
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { type EpochMarket, equityInBand } from "../../src/protocol/epoch.ts";
+import { equityInBand } from "../../src/protocol/epoch.ts";
 import { HedgerowError } from "../../src/protocol/errors.ts";
 import {
   assertAcceptable,
@@ -12,8 +12,9 @@ import {
   type Trade,
   tradeOn,
 } from "../../src/protocol/ticket.ts";
+import { epochMarket } from "../support/epochMarket.ts";
 
-const MARKET: EpochMarket = {
+const MARKET = epochMarket({
   contractId: `0x${"11".repeat(32)}`,
   listed: true,
   centre: 1_000n,
@@ -29,7 +30,7 @@ const MARKET: EpochMarket = {
   expired: false,
   closingOnly: false,
   lastTradingTime: 4_000_000_000n,
-};
+});
 
 const BUY_TEN: Trade = { side: "buy", price: 1_000n, quantity: 10n };
 

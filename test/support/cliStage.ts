@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import type { Readable } from "node:stream";
-import { call } from "../../src/chain/clearingHouse.ts";
+
 import type { MarketTerms } from "../../src/chain/deploy.ts";
 import { type LocalExchange, startLocalExchange } from "../../src/chain/localExchange.ts";
 import { DEMO_CLEARING_TERMS } from "../../src/clearing/leanHogs.ts";
@@ -12,6 +12,7 @@ import { type ExchangeProcess, startExchangeProcess } from "../../src/exchange/e
 import { type Network, writeNetwork, writeSettings } from "../../src/trader/home.ts";
 import { type Recorder, startRecorder } from "./recorder.ts";
 import { networkOf } from "./stageParts.ts";
+import { openEpoch } from "./openEpoch.ts";
 
 const MAIN = resolve(import.meta.dirname, "../../src/cli/main.ts");
 /** No command takes so long, on a busy machine either. Milliseconds. */
@@ -130,8 +131,7 @@ export async function startCliStage(markets: readonly MarketTerms[]): Promise<Cl
     },
     openDay: async () => {
       await timeTo((await day()).closedAt + BigInt(local.terms.windowA + local.terms.windowB));
-      await local.mine(2 * local.terms.windowBlocks);
-      await call(local.chain, await local.fundedSender(0n), { functionName: "openEpoch", args: [] });
+      await openEpoch(local, await local.fundedSender(0n));
     },
     stop: async () => {
       await Promise.all([...running].map((one) => one.end("SIGKILL")));

@@ -187,13 +187,12 @@ function deskOf(x: Exchange, prover: typeof unprovenProver) {
   /** Buckets add up to the tokens and positions to zero (spec CON-1, CON-2). */
   const assertConserved = async (): Promise<void> => {
     const { buckets, positions, tokens } = await fingerprint();
-    const { poolCash, ticketCash, claims, credits, bonds, fees, owed, guarantyFund } = buckets;
-    const sum = poolCash + ticketCash + claims + credits + bonds + fees + owed + guarantyFund;
+    const sum = Object.values(buckets).reduce((total, amount) => total + amount, 0n);
     assert.equal(sum, tokens, "the buckets add up to the tokens");
-    const [pool, tickets, fundPositions] = positions;
+    const [pool, tickets, closeOutPositions] = positions;
     pool.forEach((position, slot) => {
       assert.equal(
-        position + (tickets[slot]?.net ?? 0n) + (fundPositions[slot] ?? 0n),
+        position + (tickets[slot]?.net ?? 0n) + (closeOutPositions[slot] ?? 0n),
         0n,
         `positions of slot ${slot}`,
       );
@@ -259,10 +258,14 @@ function deskOf(x: Exchange, prover: typeof unprovenProver) {
   };
 
   const open = async (): Promise<TransactionReceipt> => {
-    const { closedAt } = await epochOf();
+    const { closedAt, renewalsBlock } = await epochOf();
     const wait = Number(closedAt - (await x.now())) + x.terms.windowA + x.terms.windowB;
-    await x.mine(2 * x.terms.windowBlocks);
     if (wait > 0) await x.advanceTime(wait);
+    if (renewalsBlock === 0n) {
+      await x.mine(x.terms.windowBlocks);
+      await call(x.chain, x.operator, { functionName: "beginRenewals", args: [] });
+    }
+    await x.mine(x.terms.windowBlocks);
     const receipt = await call(x.chain, x.operator, { functionName: "openEpoch", args: [] });
     await sync();
     return receipt;

@@ -10,13 +10,14 @@ import type { AgentEvent } from "../../src/trader/agent/notify.ts";
 import { type Policy, policySchema } from "../../src/trader/agent/policy.ts";
 import { memoryTopUps } from "../../src/trader/agent/topUps.ts";
 import type { CommandName } from "../../src/trader/commands.ts";
+import { epochMarket } from "./epochMarket.ts";
 
 const { listingPrice, lastTradingTime, ...terms } = LEAN_HOG_TERMS;
 
 /** A market of Lean Hogs around a centre. */
 export function hogMarket(over: Partial<EpochMarket> = {}): EpochMarket {
   const rest = { settlementPrice: listingPrice, expired: false, closingOnly: false, listed: true };
-  return { ...terms, centre: listingPrice, lastTradingTime, ...rest, ...over };
+  return epochMarket({ ...terms, centre: listingPrice, lastTradingTime, ...rest, ...over });
 }
 
 /** What an agent sees in the middle of a trading day, with nothing to do. */

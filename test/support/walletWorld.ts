@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { call } from "../../src/chain/clearingHouse.ts";
+
 import { DOLLAR, priceOfMilliCents } from "../../src/clearing/leanHogs.ts";
 import { HedgerowError } from "../../src/protocol/errors.ts";
 import type { TraderDesk } from "../../src/trader/desk.ts";
 import { startUnprovenStage, type UnprovenStage } from "./unprovenStage.ts";
+import { openEpoch } from "./openEpoch.ts";
 
 // Random lives of a wallet, with crashes at any moment; at the end one from the phrase must show the very same.
 
@@ -149,9 +150,8 @@ export class WalletWorld {
     await x.mine(x.terms.windowBlocks);
     await x.advanceTime(x.terms.windowA);
     for (const each of both) await each.run("renew", {}).catch(ignoreRefusal);
-    await x.mine(2 * x.terms.windowBlocks);
     await x.advanceTime(x.terms.windowB);
-    await call(x.chain, x.operator, { functionName: "openEpoch", args: [] });
+    await openEpoch(x, x.operator);
     await desk.account.sync();
     const { epoch } = desk.chain;
     await until("the exchange trades the next day", async () => {

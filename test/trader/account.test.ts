@@ -3,7 +3,6 @@ import { after, before, describe, test } from "node:test";
 import { privateKeyToAddress, generatePrivateKey } from "viem/accounts";
 import { recoverAddress } from "viem";
 import {
-  call,
   closeEpoch,
   deposit,
   type Fill,
@@ -40,6 +39,7 @@ import { TicketBelowMargin } from "../../src/protocol/ticket.ts";
 import { balanceNow } from "../support/balance.ts";
 import { type Exchange, startExchange } from "../support/exchange.ts";
 import { sharedProver } from "../support/prover.ts";
+import { openEpoch } from "../support/openEpoch.ts";
 
 const HOGS = 0;
 const CENTRE = LEAN_HOG_TERMS.listingPrice;
@@ -175,9 +175,8 @@ async function toPartB(): Promise<void> {
 }
 
 async function toNextEpoch(): Promise<void> {
-  await x.mine(x.terms.windowBlocks);
   await x.advanceTime(x.terms.windowB);
-  await call(x.chain, x.operator, { functionName: "openEpoch", args: [] });
+  await openEpoch(x, x.operator);
   await everybodyRecovers();
 }
 

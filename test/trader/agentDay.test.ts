@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { after, before, test } from "node:test";
-import { call } from "../../src/chain/clearingHouse.ts";
+
 import { DOLLAR, priceOfMilliCents } from "../../src/clearing/leanHogs.ts";
 import { newSeedPhrase } from "../../src/protocol/keys.ts";
 import { type AgentClient, connectAgent } from "../../src/trader/agent/client.ts";
@@ -12,6 +12,7 @@ import type { AgentStatus } from "../../src/trader/agent/status.ts";
 import type { TraderDesk } from "../../src/trader/desk.ts";
 import { createWallet } from "../../src/trader/store.ts";
 import { startTraderStage, type TraderStage } from "../support/traderDesk.ts";
+import { openEpoch } from "../support/openEpoch.ts";
 
 const MAIN = resolve(import.meta.dirname, "../support/agentMain.fixture.ts");
 const PASSWORD = "a password for tests";
@@ -96,12 +97,11 @@ async function openDay(): Promise<void> {
   const sender = await local.fundedSender(0n);
   const [epoch] = await local.chain.house.read.clock();
   const { closedAt } = await local.chain.house.read.epochOf([epoch]);
-  const { windowA, windowB, windowBlocks } = local.terms;
+  const { windowA, windowB } = local.terms;
   const opening = closedAt + BigInt(windowA + windowB);
   const now = await local.now();
   if (now < opening) await local.advanceTime(Number(opening - now));
-  await local.mine(2 * windowBlocks);
-  await call(local.chain, sender, { functionName: "openEpoch", args: [] });
+  await openEpoch(local, sender);
 }
 
 const renewals = (client: AgentClient): Promise<number> =>

@@ -3,7 +3,6 @@ import { apply, type Book, createBook } from "../../src/market/engine.ts";
 import { fromTicks, toTicks } from "../../src/market/terms.ts";
 import { type Entry, orderIdOf, type Session } from "../../src/market/types.ts";
 import { depth, openOrder, stateHash } from "../../src/market/views.ts";
-import type { EpochMarket } from "../../src/protocol/epoch.ts";
 import { assertAcceptable, cashFor, type TicketBalance, tradeOn } from "../../src/protocol/ticket.ts";
 import { type Chance, chanceOf } from "../../src/trader/bots/chance.ts";
 import type { Brain } from "../../src/trader/bots/risk.ts";
@@ -14,16 +13,17 @@ import {
   type Observation,
   type OwnOrder,
 } from "../../src/trader/bots/strategy.ts";
+import { epochMarket } from "../support/epochMarket.ts";
 
 /** A day of lean hogs: centre 3,200 ticks, limits 120 ticks either way. */
-export const TERMS: EpochMarket = {
+export const TERMS = epochMarket({
   ...LEAN_HOG_TERMS,
   listed: true,
   centre: LEAN_HOG_TERMS.listingPrice,
   settlementPrice: 0n,
   expired: false,
   closingOnly: false,
-};
+});
 
 export const CENTRE = toTicks(TERMS.centre, TERMS.tick);
 const SLOT_TICKS = limitTicks({ terms: TERMS, session: "open", closingTime: 0 });

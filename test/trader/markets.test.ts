@@ -12,9 +12,10 @@ import {
   parsePrice,
   UnknownMarket,
 } from "../../src/trader/markets.ts";
+import { epochMarket } from "../support/epochMarket.ts";
 
 function market(name: string): EpochMarket {
-  return {
+  return epochMarket({
     contractId: stringToHex(name, { size: 32 }),
     listed: name !== "",
     centre: 0n,
@@ -30,7 +31,7 @@ function market(name: string): EpochMarket {
     expired: false,
     closingOnly: false,
     lastTradingTime: 0n,
-  };
+  });
 }
 
 const MARKETS = ["LEAN HOGS", "", "WTI-DEC", "0"].map(market);

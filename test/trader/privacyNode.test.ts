@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { ChainState } from "../../src/chain/chainState.ts";
-import { call, closeEpoch, connect, senderOf } from "../../src/chain/clearingHouse.ts";
+import { closeEpoch, connect, senderOf } from "../../src/chain/clearingHouse.ts";
 import { DOLLAR, priceOfMilliCents } from "../../src/clearing/leanHogs.ts";
 import { accountKeys, addressOf, newSeedPhrase } from "../../src/protocol/keys.ts";
 import { directConnections, proxiedConnections } from "../../src/trader/connections.ts";
@@ -21,6 +21,7 @@ import { type Asked, type RecordingNode, startRecordingNode } from "../support/r
 import { startSocksServer } from "../support/socksServer.ts";
 import { startUnprovenStage, type UnprovenStage } from "../support/unprovenStage.ts";
 import { unprovenProver } from "../support/unprovenExchange.ts";
+import { openEpoch } from "../support/openEpoch.ts";
 
 const dollars = (amount: bigint): string => (amount * DOLLAR).toString();
 
@@ -110,9 +111,8 @@ test("a trader asks a node what a mere observer asks, except for the transaction
   await x.mine(x.terms.windowBlocks);
   await x.advanceTime(x.terms.windowA);
   await desk.run("renew", { direct: true });
-  await x.mine(2 * x.terms.windowBlocks);
   await x.advanceTime(x.terms.windowB);
-  await call(x.chain, x.operator, { functionName: "openEpoch", args: [] }).catch(() => undefined);
+  await openEpoch(x, x.operator).catch(() => undefined);
   await observer.sync();
   await desk.run("balance", {});
   await desk.run("seat", { action: "sleep" });

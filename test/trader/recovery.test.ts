@@ -21,6 +21,7 @@ import { blindingOf, noteCommitment, nullifierOf, SLOTS, zeroNote } from "../../
 import { type AccountChain, type AccountState, advance, NoteNotRecognised } from "../../src/trader/accountState.ts";
 import { INDEX_GAP, IndicesUsedUp, memoryJournal, nextIndex } from "../../src/trader/journal.ts";
 import { fillsOf, findAccount, type HouseChain, recoverAccount } from "../../src/trader/recovery.ts";
+import { epochMarket } from "../support/epochMarket.ts";
 
 const PHRASE = "legal winner thank year wave sausage worth useful legal winner thank yellow";
 const KEYS = accountKeys(PHRASE, 0);
@@ -87,14 +88,16 @@ class PlainChain {
 
   markets(epoch: number): readonly EpochMarket[] {
     const { price, expiring } = this.#prices.get(epoch) ?? { price: 0n, expiring: 0 };
-    return SLOT_NUMBERS.map((slot) => ({
-      ...LEAN_HOG_TERMS,
-      listed: true,
-      centre: LEAN_HOG_TERMS.listingPrice,
-      settlementPrice: price,
-      expired: (expiring & (1 << slot)) !== 0,
-      closingOnly: false,
-    }));
+    return SLOT_NUMBERS.map((slot) =>
+      epochMarket({
+        ...LEAN_HOG_TERMS,
+        listed: true,
+        centre: LEAN_HOG_TERMS.listingPrice,
+        settlementPrice: price,
+        expired: (expiring & (1 << slot)) !== 0,
+        closingOnly: false,
+      }),
+    );
   }
 
   locate(note: bigint) {
