@@ -560,6 +560,14 @@ export const EXPLANATIONS: Readonly<Record<string, Explanation>> = {
   BadPeriod: usage("These days are no period.", "Name epochs from 1 to the present one, the earlier one first."),
   BadPolicy: usage("The agent's policy cannot be used.", "Mend the file; hedgerow agent --help shows what is in it."),
   BadOrders: usage("The file of orders cannot be used.", "Mend it; hedgerow run --help shows its form."),
+  BadSeries: usage(
+    "The file of settlement prices or margins cannot be used.",
+    "Mend it; hedgerow simulate --help names its columns.",
+  ),
+  TooFewTraders: usage(
+    "Each market needs two makers, and there are too few traders for that.",
+    "Ask for more with --traders, or for fewer markets with --symbol.",
+  ),
   BadMarkets: usage("The file of markets cannot be used.", "Mend it; hedgerow local --help says more."),
   BadMarketSchedule: usage(
     "The schedule of contracts cannot be used.",

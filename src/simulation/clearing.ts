@@ -1,9 +1,9 @@
 import { call, closeEpoch, deposit } from "../chain/clearingHouse.ts";
 import { nextBandValuation } from "../protocol/epoch.ts";
 import { equity } from "../protocol/valuation.ts";
-import { closings, provable } from "./trading.ts";
+import { closeTickets } from "./trading.ts";
 import { isPresent, magnitude, type Trader } from "./traders.ts";
-import { advanceTo, openingOf, type Planned, postAll, settleStep, submitAll, type World } from "./world.ts";
+import { actAll, advanceTo, openingOf, settleStep, type World } from "./world.ts";
 
 /** What the end of one day brought. */
 export type Closed = {
@@ -26,22 +26,17 @@ const CLAIMS = 500;
 export async function comeBack(world: World): Promise<number> {
   const { traders, chance, exchange } = world;
   const bond = exchange.terms.seatBond;
-  const returning: Planned[] = [];
-  for (const trader of traders) {
-    const { account } = trader;
-    if (account.status.status !== "inDefault" || !chance.happens(COMES_BACK) || trader.wealth < bond) continue;
+  const returning = await actAll(world, "directly", traders, (trader) => {
+    if (trader.account.status.status !== "inDefault" || !chance.happens(COMES_BACK)) return undefined;
+    if (trader.wealth < bond) return undefined;
     trader.wealth -= bond;
-    returning.push({ trader, transition: await account.rejoin() });
-  }
-  await submitAll(world, returning);
-  const claims: Planned[] = [];
-  for (const trader of traders) {
+    return trader.account.rejoin();
+  });
+  await actAll(world, "relayed", traders, (trader) => {
     const [ticket] = trader.account.state.tickets;
-    if (ticket === undefined || !isPresent(trader) || !chance.happens(CLAIMS)) continue;
-    const transition = await provable(trader.account.claimTicket(ticket.ticketId));
-    if (transition !== undefined) claims.push({ trader, transition });
-  }
-  await postAll(world, claims);
+    if (ticket === undefined || !isPresent(trader) || !chance.happens(CLAIMS)) return undefined;
+    return trader.account.claimTicket(ticket.ticketId);
+  });
   return returning.length;
 }
 
@@ -53,20 +48,17 @@ export async function turnTheDay(world: World, day: number): Promise<Closed> {
   await advanceTo(world, closingTime);
   await closeEpoch(chain, operator);
   await settleStep(world, []);
-  await submitAll(
+  await closeTickets(
     world,
-    await closings(
-      world,
-      traders.filter((trader) => trader.account.state.tickets.length > 0),
-      false,
-    ),
+    "directly",
+    traders.filter(({ account }) => account.state.tickets.length > 0),
   );
   const present = traders.filter((trader) => isPresent(trader));
   const { calls, met } = await callMargins(world, present);
 
   await exchange.mine(terms.windowBlocks);
   await exchange.advanceTime(terms.windowA);
-  const renewals = await renewAll(world, present);
+  const renewed = await renewAll(world, present);
   const abandoned = traders.filter(({ account }) => account.state.tickets.some(({ epoch }) => epoch === state.epoch));
 
   await exchange.mine(terms.windowBlocks);
@@ -81,7 +73,7 @@ export async function turnTheDay(world: World, day: number): Promise<Closed> {
     met: met.length,
     defaults: defaulted.length,
     unpaid: defaulted.filter((trader) => calls.includes(trader)).length,
-    renewed: renewals,
+    renewed: renewed.length,
     abandoned: abandoned.length,
   };
 }
@@ -115,25 +107,16 @@ async function callMargins(
     met.push(trader);
   }
   if (met.length > 0) await settleStep(world, met);
-  const funding: Planned[] = [];
-  for (const trader of met) {
-    const credit = trader.account.state.credits.at(-1);
-    if (credit === undefined) continue;
-    funding.push({ trader, transition: await trader.account.fund(credit.creditId, { relayed: false }) });
-  }
-  await submitAll(world, funding);
+  await actAll(world, "directly", met, ({ account }) => {
+    const credit = account.state.credits.at(-1);
+    return credit === undefined ? undefined : account.fund(credit.creditId, { relayed: false });
+  });
   return { calls, met };
 }
 
-/** Renews every seat that can pay and does not miss it; returns how many. */
-async function renewAll(world: World, present: readonly Trader[]): Promise<number> {
-  const planned: Planned[] = [];
-  for (const trader of present) {
-    world.signal?.throwIfAborted();
-    if (world.chance.happens(MISSES_RENEWAL[trader.kind])) continue;
-    const transition = await provable(trader.account.renew({ relayed: false }));
-    if (transition !== undefined) planned.push({ trader, transition });
-  }
-  await submitAll(world, planned);
-  return planned.length;
+/** Renews every seat that can pay and does not miss it; returns who did. */
+function renewAll(world: World, present: readonly Trader[]): Promise<readonly Trader[]> {
+  return actAll(world, "directly", present, ({ kind, account }) =>
+    world.chance.happens(MISSES_RENEWAL[kind]) ? undefined : account.renew({ relayed: false }),
+  );
 }

@@ -7,7 +7,7 @@ import { firstDays, type Series } from "./series.ts";
 import type { MarketRules } from "./terms.ts";
 import { type DayPrice, pricesOf, tradeTheDay } from "./trading.ts";
 import { classOf, MAKERS, newTrader, TooFewTraders } from "./traders.ts";
-import { type Planned, postAll, settleStep, startWorld, type World } from "./world.ts";
+import { actAll, settleStep, startWorld, type World } from "./world.ts";
 
 /** What is simulated. */
 export type SimulationSettings = {
@@ -157,17 +157,11 @@ async function settle(world: World, { traders: count, seed }: SimulationSettings
     await deposit(chain, bank, stakes[number] ?? margin, account.newCreditKey());
   }
   await settleStep(world, traders);
-  const funding: Planned[] = [];
-  for (const trader of traders) {
-    const [credit] = trader.account.state.credits;
-    if (credit !== undefined) funding.push({ trader, transition: await trader.account.fund(credit.creditId) });
-  }
-  await postAll(world, funding);
-  const sleeping: Planned[] = [];
-  for (const trader of traders) {
-    if (trader.kind === "asleep") sleeping.push({ trader, transition: await trader.account.sleep() });
-  }
-  await postAll(world, sleeping);
+  await actAll(world, "relayed", traders, ({ account }) => {
+    const [credit] = account.state.credits;
+    return credit === undefined ? undefined : account.fund(credit.creditId);
+  });
+  await actAll(world, "relayed", traders, ({ kind, account }) => (kind === "asleep" ? account.sleep() : undefined));
 }
 
 async function resultOf(

@@ -7,9 +7,7 @@ import type { OwnTicket } from "../trader/accountState.ts";
 import { type Listing, symbolIn } from "./listing.ts";
 import { priceOn } from "./terms.ts";
 import { isPresent, magnitude, MAKERS, type Trader, type Wish, wishOf } from "./traders.ts";
-import { advanceTo, type Match, openingOf, type Planned, postAll, postFills, settleStep, type World } from "./world.ts";
-import { ProverRefused } from "../prover/prover.ts";
-import { NothingCarried } from "../trader/account.ts";
+import { actAll, advanceTo, type Match, openingOf, postFills, settleStep, type World } from "./world.ts";
 
 /** Where a market goes on one day. Base units per contract. */
 export type DayPrice = {
@@ -67,27 +65,22 @@ export async function tradeTheDay(world: World, day: number, prices: readonly Da
   await postFills(world, matches);
   const holders = [...entries, ...makers].map(({ trader }) => trader);
   await settleStep(world, holders);
-  await postAll(world, await closings(world, holders, true));
+  await closeTickets(world, "relayed", holders);
   return matches.length;
 }
 
-/** Brings tickets back that are still open and not forgotten, directly, in part A of the window. */
-export async function closings(
+/** Brings the tickets of these traders back that are open and not forgotten. */
+export async function closeTickets(
   world: World,
+  way: "relayed" | "directly",
   holders: readonly Trader[],
-  relayed: boolean,
-): Promise<readonly Planned[]> {
-  const planned: Planned[] = [];
-  for (const trader of holders) {
-    world.signal?.throwIfAborted();
+): Promise<void> {
+  await actAll(world, way, holders, (trader) => {
     const ticket = trader.account.state.tickets.find(({ epoch }) => epoch === world.state.epoch);
-    if (ticket === undefined || !isPresent(trader)) continue;
+    if (ticket === undefined || !isPresent(trader)) return undefined;
     const forgets = trader.kind !== "maker" && ticket.position !== 0n && world.chance.happens(FORGETS_TICKET);
-    if (forgets) continue;
-    const transition = await provable(trader.account.closeTicket(ticket.ticketId, { relayed }));
-    if (transition !== undefined) planned.push({ trader, transition });
-  }
-  return planned;
+    return forgets ? undefined : trader.account.closeTicket(ticket.ticketId, { relayed: way === "relayed" });
+  });
 }
 
 // ------------------------------------------------------------------ tickets
@@ -110,39 +103,43 @@ async function openTickets(world: World, prices: readonly DayPrice[]): Promise<O
     const wish = wishOf(trader, markets, tradable, chance);
     if (wish !== undefined && trader.account.state.tickets.length === 0) wishes.set(trader, wish);
   }
-  const planned: Planned[] = [];
   const entries: Entry[] = [];
   const makers: MakerTicket[] = [];
-  for (const { slot, market } of prices) {
-    if (market.closingOnly) continue;
-    const wanted = [...wishes.values()].filter((wish) => wish.slot === slot);
-    const total = wanted.reduce((sum, { quantity }) => sum + magnitude(quantity), 2n);
-    for (const trader of traders.slice(MAKERS * slot, MAKERS * slot + MAKERS)) {
-      if (!isPresent(trader)) continue;
-      const affordable = trader.account.freeCash / (6n * market.initialMargin);
-      const most = total < affordable ? total : affordable > 1n ? affordable : 1n;
-      const opened = await provable(
-        trader.account.openTickets(slot, [{ cash: makersCash(market, most), position: 0n }]),
-      );
-      const [ticket] = opened?.tickets ?? [];
-      if (opened === undefined || ticket === undefined) continue;
-      planned.push({ trader, transition: opened.transition });
+  await actAll(world, "relayed", traders, async (trader) => {
+    const wish = wishes.get(trader);
+    const slot = trader.kind === "maker" ? Math.floor(trader.number / MAKERS) : wish?.slot;
+    const price = prices.find((each) => each.slot === slot);
+    if (slot === undefined || price === undefined || !isPresent(trader)) return undefined;
+    const { market } = price;
+    const most = wish === undefined ? mostOf(trader, market, slot, wishes) : 0n;
+    if (wish === undefined && market.closingOnly) return undefined;
+    const opened = await (wish === undefined
+      ? trader.account.openTickets(slot, [{ cash: makersCash(market, most), position: 0n }])
+      : openFor(trader, wish, price));
+    const [ticket] = opened.tickets;
+    if (ticket === undefined) return undefined;
+    if (wish === undefined) {
       makers.push({ trader, ticket, slot, most });
+    } else {
+      const side: Side = wish.quantity > 0n ? "buy" : "sell";
+      entries.push({ trader, ticket, ...wish, side, quantity: magnitude(wish.quantity) });
     }
-  }
-  for (const [trader, wish] of wishes) {
-    world.signal?.throwIfAborted();
-    const price = prices.find(({ slot }) => slot === wish.slot);
-    if (price === undefined) continue;
-    const opened = await provable(openFor(trader, wish, price));
-    const [ticket] = opened?.tickets ?? [];
-    if (opened === undefined || ticket === undefined) continue;
-    planned.push({ trader, transition: opened.transition });
-    const side: Side = wish.quantity > 0n ? "buy" : "sell";
-    entries.push({ trader, ticket, ...wish, side, quantity: magnitude(wish.quantity) });
-  }
-  await postAll(world, planned);
+    return opened.transition;
+  });
   return { entries, makers };
+}
+
+/** How many contracts a maker is ready for: all that anybody wants, as far as its money goes. */
+function mostOf(
+  { account }: Trader,
+  { initialMargin }: EpochMarket,
+  slot: number,
+  wishes: ReadonlyMap<Trader, Wish>,
+): bigint {
+  const wanted = [...wishes.values()].filter((wish) => wish.slot === slot);
+  const total = wanted.reduce((sum, { quantity }) => sum + magnitude(quantity), 2n);
+  const affordable = account.freeCash / (6n * initialMargin);
+  return total < affordable ? total : affordable > 1n ? affordable : 1n;
 }
 
 /** The least ticket for a wish: one that carries what is to be reduced, or an empty one with the margin. */
@@ -162,17 +159,6 @@ function makersCash(market: EpochMarket, quantity: bigint): bigint {
   return (
     cashFor(market, { side: "buy", price: up, quantity }) + cashFor(market, { side: "sell", price: down, quantity })
   );
-}
-
-/** What is proven, or undefined where the account cannot pay for it. Throws what it throws otherwise. */
-export async function provable<T>(making: Promise<T>): Promise<T | undefined> {
-  try {
-    return await making;
-  } catch (error) {
-    if (error instanceof NothingCarried) return undefined;
-    if (error instanceof ProverRefused && error.rule === "InsolventTransition") return undefined;
-    throw error;
-  }
 }
 
 // ------------------------------------------------------------------ trades

@@ -3,24 +3,25 @@ import { privateKeyToAccount } from "viem/accounts";
 import { deployWithLibraries } from "../chain/artifacts.ts";
 import { ChainState } from "../chain/chainState.ts";
 import {
-  publicClientOf,
-  readDayState,
+  encodeBatch,
   type Fill,
   type ProvenTransition,
-  type SignedOrder,
+  publicClientOf,
+  readDayState,
+  refusalOf,
   type Sender,
   senderOf,
-  submitBatch,
-  submitTransitions,
+  type SignedOrder,
+  transitionMessage,
 } from "../chain/clearingHouse.ts";
 import type { MarketTerms } from "../chain/deploy.ts";
 import { type LocalExchange, startLocalExchange } from "../chain/localExchange.ts";
-import { sendCall } from "../chain/sending.ts";
-import { marketRegistryAbi } from "../protocol/abi.ts";
+import { clearingHouseAbi, marketRegistryAbi } from "../protocol/abi.ts";
 import type { Hex } from "../protocol/keys.ts";
 import type { Proof } from "../protocol/proof.ts";
 import { publicSignals } from "../protocol/statement.ts";
 import { createProver, type Prover, ProverRefused } from "../prover/prover.ts";
+import { NothingCarried } from "../trader/account.ts";
 import { Books } from "./books.ts";
 import { type Chance, chanceOf } from "./chance.ts";
 import { CLEARING_TERMS, DAY, GOVERNANCE_DELAY } from "./terms.ts";
@@ -30,6 +31,9 @@ import type { Trader } from "./traders.ts";
 export const BATCH = 32;
 /** Fills that one transaction carries. */
 const FILLS = 32;
+/** The most that one transaction may take, and what a local chain is content with. */
+const MOST_GAS = 16_777_216n;
+const FEES = { maxFeePerGas: 10n ** 12n, maxPriorityFeePerGas: 10n ** 9n };
 const LOG_HEAD: Hex = `0x${"00".repeat(32)}`;
 
 /** Where a proof would stand if transitions were proven. The real clearing house refuses it. */
@@ -151,65 +155,49 @@ export async function settleStep(world: World, touched: readonly Trader[]): Prom
   await world.books.check(world.traders);
 }
 
-/** A transition and who makes it. */
-export type Planned = { readonly trader: Trader; readonly transition: ProvenTransition };
-
 /**
- * Proves for many, one after the other; undefined answers and those that the account cannot pay are left out.
- * Throws what proving throws otherwise.
+ * Proves for many and hands the transitions over in batches, each while the next is being proven, then settles the step:
+ * in the operator's batches, or directly. Returns those that were proven; who cannot pay is left out.
  */
-export async function proveAll(
+export async function actAll(
   world: World,
+  way: "relayed" | "directly",
   traders: readonly Trader[],
-  making: (trader: Trader) => Promise<ProvenTransition> | undefined,
-): Promise<readonly Planned[]> {
-  const planned: Planned[] = [];
+  making: (trader: Trader) => Promise<ProvenTransition | undefined> | undefined,
+): Promise<readonly Trader[]> {
+  const acted: Trader[] = [];
+  let part: ProvenTransition[] = [];
+  let sending: Promise<void> = Promise.resolve();
+  const handOver = async (): Promise<void> => {
+    await sending;
+    if (part.length > 0) sending = way === "relayed" ? post(world, part, [], []) : submit(world, part);
+    // Whoever awaits it next hears of it.
+    sending.catch(() => undefined);
+    part = [];
+  };
   for (const trader of traders) {
     world.signal?.throwIfAborted();
-    try {
-      const transition = await making(trader);
-      if (transition !== undefined) planned.push({ trader, transition });
-    } catch (error) {
-      if (!(error instanceof ProverRefused && error.rule === "InsolventTransition")) throw error;
-    }
+    const transition = await provable(making(trader));
+    if (transition === undefined) continue;
+    acted.push(trader);
+    part.push(transition);
+    if (part.length === BATCH) await handOver();
   }
-  return planned;
+  await handOver();
+  await sending;
+  if (acted.length > 0) await settleStep(world, acted);
+  return acted;
 }
 
-/** Posts transitions in the operator's batches and settles the step. */
-export async function postAll(world: World, planned: readonly Planned[]): Promise<void> {
-  for (let from = 0; from < planned.length; from += BATCH) {
-    const part = planned.slice(from, from + BATCH);
-    await post(
-      world,
-      part.map(({ transition }) => transition),
-      [],
-      [],
-    );
+/** What is proven, or undefined where the account cannot pay for it. Throws what it throws otherwise. */
+export async function provable<T>(making: Promise<T> | undefined): Promise<T | undefined> {
+  try {
+    return await making;
+  } catch (error) {
+    if (error instanceof NothingCarried) return undefined;
+    if (error instanceof ProverRefused && error.rule === "InsolventTransition") return undefined;
+    throw error;
   }
-  if (planned.length > 0)
-    await settleStep(
-      world,
-      planned.map(({ trader }) => trader),
-    );
-}
-
-/** Submits transitions directly and settles the step. */
-export async function submitAll(world: World, planned: readonly Planned[]): Promise<void> {
-  const { exchange, bank } = world;
-  for (let from = 0; from < planned.length; from += BATCH) {
-    const part = planned.slice(from, from + BATCH);
-    await submitTransitions(
-      exchange.chain,
-      bank,
-      part.map(({ transition }) => transition),
-    );
-  }
-  if (planned.length > 0)
-    await settleStep(
-      world,
-      planned.map(({ trader }) => trader),
-    );
 }
 
 /** A trade between two signed orders. */
@@ -238,23 +226,40 @@ export async function postFills(world: World, matches: readonly Match[]): Promis
 }
 
 async function post(
-  { exchange, operator }: World,
+  world: World,
   transitions: readonly ProvenTransition[],
   orders: readonly SignedOrder[],
   fills: readonly Fill[],
 ): Promise<void> {
+  const { exchange, operator } = world;
   const { nextBatchNumber } = await readDayState(exchange.chain);
-  await submitBatch(exchange.chain, operator, {
-    batchNumber: nextBatchNumber,
-    transitions,
-    orders,
-    fills,
-    logHead: LOG_HEAD,
-  });
+  const batch = { batchNumber: nextBatchNumber, transitions, orders, fills, logHead: LOG_HEAD };
+  await send(world, operator, encodeBatch(batch));
+}
+
+function submit(world: World, transitions: readonly ProvenTransition[]): Promise<void> {
+  const args = [transitions.map(transitionMessage), transitions.map(({ proof }) => proof)] as const;
+  return send(
+    world,
+    world.bank,
+    encodeFunctionData({ abi: clearingHouseAbi, functionName: "submitTransitions", args }),
+  );
+}
+
+/**
+ * Sends a call with all the gas that a transaction may have. The local chain mines it at once and answers with the
+ * refusal where there is one; asking for an estimate first would run each call several times. Throws ContractRefused.
+ */
+export async function send({ exchange }: World, sender: Sender, data: Hex, to: Hex = exchange.chain.address) {
+  try {
+    await sender.wallet.sendTransaction({ to, data, gas: MOST_GAS, ...FEES });
+  } catch (error) {
+    throw refusalOf(error);
+  }
 }
 
 /** Publishes the terms of a slot; they take effect after the registry's delay. */
-export async function scheduleMarket({ exchange, owner }: World, slot: number, terms: MarketTerms): Promise<void> {
+export async function scheduleMarket(world: World, slot: number, terms: MarketTerms): Promise<void> {
   const data = encodeFunctionData({ abi: marketRegistryAbi, functionName: "scheduleMarket", args: [slot, terms] });
-  await sendCall(exchange.chain.client, owner, { to: exchange.deployed.registry, data });
+  await send(world, world.owner, data, world.exchange.deployed.registry);
 }

@@ -1,0 +1,161 @@
+import { readFileSync } from "node:fs";
+import { DOLLAR } from "../clearing/leanHogs.ts";
+import { parseMargins, parseSettlements } from "../simulation/series.ts";
+import {
+  type MarketDay,
+  simulate,
+  type SimulatedDay,
+  type SimulationResult,
+  type SimulationSettings,
+  WHOLE,
+} from "../simulation/simulate.ts";
+import { untilInterrupted } from "./interrupt.ts";
+import { assertWritable, writeResult } from "./resultFile.ts";
+import type { SimulateOptions } from "./simulate.ts";
+import { type Column, dollars, grouped, table } from "./terminal.ts";
+
+/** hedgerow simulate */
+export async function runSimulate(options: SimulateOptions): Promise<void> {
+  const settings = settingsOf(options);
+  if (options.json !== undefined) assertWritable(options.json);
+  const started = performance.now();
+  const show = showDays();
+  const result = await untilInterrupted(async (signal) => {
+    try {
+      return await simulate(settings, { signal, onDay: show.day, onStep: show.step });
+    } finally {
+      show.end();
+    }
+  });
+  const seconds = (performance.now() - started) / 1_000;
+  if (options.json !== undefined) writeResult(options.json, `${JSON.stringify(jsonOf(result, options, seconds))}\n`);
+  console.log(resultText(result, options, seconds));
+  if (!result.conserved) process.exitCode = 1;
+}
+
+function settingsOf(options: SimulateOptions): SimulationSettings {
+  const { settlements, margins, maintenance } = options;
+  return {
+    series: parseSettlements(readFileSync(settlements, "utf8"), settlements, options.symbol),
+    rules: {
+      multiplier: BigInt(options.multiplier),
+      ...(maintenance !== undefined && { maintenance: BigInt(maintenance) }),
+      ...(margins !== undefined && { margins: parseMargins(readFileSync(margins, "utf8"), margins) }),
+    },
+    traders: options.traders,
+    seed: options.seed,
+    days: options.days,
+    unproven: options.unproven === true,
+  };
+}
+
+// ------------------------------------------------------------------ progress
+
+/** On standard error: one line that changes at a terminal, a line a day elsewhere. */
+function showDays(stream: NodeJS.WriteStream = process.stderr) {
+  const write = (line: string): void => {
+    stream.write(stream.isTTY ? `\r\u001b[2K${line.slice(0, stream.columns - 1)}` : `${line}\n`);
+  };
+  return {
+    step: (what: string) => write(`${what} ...`),
+    day: ({ day, date = "after it", calls, met, defaults, seconds }: SimulatedDay, of: number) => {
+      const counts = `${calls} calls, ${met} met, ${defaults} defaults`;
+      write(`day ${day + 1} of ${of} (${date}): ${counts}, ${seconds.toFixed(1)} s`);
+    },
+    end: () => {
+      if (stream.isTTY) stream.write("\r\u001b[2K");
+    },
+  };
+}
+
+// ------------------------------------------------------------------ result
+
+/** The object of `--json`: counts as numbers, amounts in base units as text. */
+function jsonOf(result: SimulationResult, options: SimulateOptions, seconds: number) {
+  return {
+    days: result.days,
+    marginCalls: result.marginCalls,
+    callsMet: result.callsMet,
+    defaults: result.defaults,
+    fundUsed: String(result.fundUsed),
+    tearUps: result.tearUps,
+    payoutRatio: Number(result.payoutRatio) / Number(WHOLE),
+    tokensLost: String(result.tokensLost),
+    conserved: result.conserved,
+    ...(result.fault !== undefined && { fault: result.fault }),
+    checks: result.checks,
+    seconds: Math.round(seconds * 10) / 10,
+    settings: { ...options, unproven: options.unproven === true },
+    perDay: result.perDay.map(({ markets, seconds: _, ...day }) => ({
+      ...day,
+      markets: markets.map((market) => ({
+        ...market,
+        recorded: String(market.recorded),
+        settled: String(market.settled),
+      })),
+    })),
+  };
+}
+
+const COLUMNS: readonly Column[] = [
+  { title: "Date" },
+  { title: "Market" },
+  { title: "Recorded", right: true },
+  { title: "Settled", right: true },
+  { title: "" },
+  { title: "Calls", right: true },
+  { title: "Met", right: true },
+  { title: "Defaults", right: true },
+];
+/** Longer tables are told by their days on which something happened. */
+const MOST_ROWS = 40;
+
+function resultText(result: SimulationResult, options: SimulateOptions, seconds: number): string {
+  const all = result.perDay.length;
+  const eventful = result.perDay.filter(isEventful);
+  const shown = all <= MOST_ROWS ? result.perDay : eventful.slice(0, MOST_ROWS);
+  const heading =
+    all <= MOST_ROWS
+      ? []
+      : [`${shown.length} of ${eventful.length} days with a lock, a call, a default or an end of a contract:`];
+  const totals: readonly (readonly [string, string])[] = [
+    ["Days", grouped(result.days)],
+    ["Traders", grouped(options.traders)],
+    ["Margin calls", grouped(result.marginCalls)],
+    ["Calls met", grouped(result.callsMet)],
+    ["Defaults", grouped(result.defaults)],
+    ["Fund used", dollars(result.fundUsed)],
+    ["Tear-ups", grouped(result.tearUps)],
+    ["Payout ratio", (Number(result.payoutRatio) / Number(WHOLE)).toString()],
+    ["Tokens lost", dollars(result.tokensLost)],
+    ["Conserved", result.conserved ? `yes, in ${grouped(result.checks)} checks` : `NO: ${result.fault ?? ""}`],
+    ["Proofs", options.unproven === true ? "none (--unproven)" : "every transition"],
+    ["Seconds", seconds.toFixed(1)],
+  ];
+  return [
+    ...heading,
+    ...(shown.length > 0 ? [table(COLUMNS, shown.flatMap(rowsOf)), ""] : []),
+    ...totals.map(([name, value]) => `${name.padEnd(14)}${value}`),
+  ].join("\n");
+}
+
+function isEventful({ calls, defaults, markets }: SimulatedDay): boolean {
+  return calls + defaults > 0 || markets.some(({ locked, expired }) => locked || expired);
+}
+
+/** A row for each market; what concerns the day as a whole stands in the first. */
+function rowsOf({ date = "after it", markets, calls, met, defaults }: SimulatedDay): readonly (readonly string[])[] {
+  const counts = [calls, met, defaults].map(String);
+  if (markets.length === 0) return [[date, "-", "", "", "", ...counts]];
+  return markets.map((market, i) => [i === 0 ? date : "", ...marketCells(market), ...(i === 0 ? counts : [])]);
+}
+
+function marketCells({ symbol, recorded, settled, locked, expired }: MarketDay): readonly string[] {
+  const note = expired ? "end" : locked ? "lock" : "";
+  return [symbol.slice(0, 12), wholeDollars(recorded), wholeDollars(settled), note];
+}
+
+/** Prices per contract are thousands of dollars: cents only where they are not zero. */
+function wholeDollars(price: bigint): string {
+  return price % DOLLAR === 0n ? dollars(price).slice(0, -3) : dollars(price);
+}
