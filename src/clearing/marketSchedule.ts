@@ -317,8 +317,11 @@ function stepOf(contract: ScheduledContract, state: SlotState, { now, delay }: P
   const changes = same ? changesBetween(inForce, wanted.terms) : [];
   const step = { ...base, changes, moreSteps: wanted.moreSteps };
   if (running !== undefined && running.contractId !== contract.contractId && running.lastTradingTime > at) {
-    const reason = `the slot is another contract's until then`;
-    return { ...step, action: "wait", from: running.lastTradingTime, reason };
+    if (running.lastTradingTime >= contract.lastTradingTime) {
+      const rule = `slot ${contract.slot} is another contract's until after its last trading time`;
+      throw new BadMarketSchedule(`${file}, ${contract.name}`, rule);
+    }
+    return { ...step, action: "wait", from: running.lastTradingTime, reason: "another contract has the slot" };
   }
   if (pending !== undefined) {
     const { effectiveAt } = pending;

@@ -1,4 +1,4 @@
-import { encodeFunctionData, type GetContractReturnType, getContract, parseEventLogs } from "viem";
+import { encodeFunctionData, type GetContractReturnType, getContract, parseAbi, parseEventLogs } from "viem";
 import {
   type Chain,
   ChainUnavailable,
@@ -8,6 +8,7 @@ import {
   type Sender,
 } from "../chain/clearingHouse.ts";
 import type { MarketTerms } from "../chain/deploy.ts";
+import { isTransient } from "../chain/refusals.ts";
 import { type Client, sendCall } from "../chain/sending.ts";
 import { marketRegistryAbi } from "../protocol/abi.ts";
 import { HedgerowError } from "../protocol/errors.ts";
@@ -84,6 +85,29 @@ function termsInForce(
 ): Promise<readonly MarketTerms[]> {
   return Promise.all(Array.from({ length: SLOTS }, (_, slot) => registry.read.termsOf([slot], { blockNumber })));
 }
+
+/**
+ * Whether a price feed answers at an address: a contract keeps its feed for life, so a slip in it is found before it is
+ * listed. Throws ChainUnavailable.
+ */
+export async function answersAsFeed({ client }: Chain, address: Hex): Promise<boolean> {
+  try {
+    const feed = { address, abi: FEED_ABI } as const;
+    await Promise.all([
+      client.readContract({ ...feed, functionName: "decimals" }),
+      client.readContract({ ...feed, functionName: "latestRoundData" }),
+    ]);
+    return true;
+  } catch (error) {
+    if (isTransient(error)) throw refusalOf(error);
+    return false;
+  }
+}
+
+const FEED_ABI = parseAbi([
+  "function decimals() view returns (uint8)",
+  "function latestRoundData() view returns (uint80, int256, uint256, uint256, uint80)",
+]);
 
 /**
  * Tells the registry the terms of a slot; returns when they take effect, unix seconds. Throws NotAdministrator, and what

@@ -1,15 +1,16 @@
 import { dirname, resolve } from "node:path";
-import { connect, publicClientOf, refusalOf, senderOf } from "../chain/clearingHouse.ts";
+import { type Chain, connect, publicClientOf, refusalOf, senderOf } from "../chain/clearingHouse.ts";
 import type { MarketTerms } from "../chain/deploy.ts";
 import {
   assertSound,
+  BadMarketSchedule,
   type MarketSchedule,
   parseMarketSchedule,
   type PlannedStep,
   planSchedule,
   type TermChange,
 } from "../clearing/marketSchedule.ts";
-import { readRegistry, type RegistryView, scheduleMarket } from "../clearing/registry.ts";
+import { answersAsFeed, readRegistry, type RegistryView, scheduleMarket } from "../clearing/registry.ts";
 import type { Hex } from "../protocol/keys.ts";
 import { readSmallFile } from "../trader/files.ts";
 import { formatAmount } from "../trader/markets.ts";
@@ -19,7 +20,7 @@ import { readKey } from "./keyFile.ts";
 import { type JsonOptions, type NetworkOptions, openNetwork } from "./session.ts";
 import { table } from "./terminal.ts";
 import { parseAddress } from "./values.ts";
-import { wrapped } from "./wrapped.ts";
+import { folded, wrapped } from "./wrapped.ts";
 
 export type ScheduleOptions = JsonOptions &
   NetworkOptions & {
@@ -36,6 +37,7 @@ export type ScheduleOptions = JsonOptions &
 type Done = { readonly step: PlannedStep; readonly sentFor: bigint | undefined };
 
 const DECIMALS = 6;
+const WIDTH = 80;
 const NAME_WIDTH = 20;
 const WHAT_WIDTH = 34;
 
@@ -48,6 +50,7 @@ export async function runSchedule(options: ScheduleOptions): Promise<void> {
     const view = await readRegistry(chain, fromBlock);
     assertSound(schedule, view.now, options.file);
     const steps = planSchedule(schedule, view.slots, view, options.file);
+    await assertFeeds(chain, steps, options.file);
     const sender = key === undefined ? undefined : senderOf(chain.url, chain.chainId, key);
     const done: Done[] = [];
     for (const step of steps) {
@@ -96,6 +99,14 @@ async function chainOf(options: ScheduleOptions) {
   }
 }
 
+async function assertFeeds(chain: Chain, steps: readonly PlannedStep[], file: string): Promise<void> {
+  for (const { action, name, terms } of steps) {
+    if (action !== "list" || terms.feedMaxAge === 0) continue;
+    if (await answersAsFeed(chain, terms.priceFeed)) continue;
+    throw new BadMarketSchedule(`${file}, ${name}`, `no price feed answers at ${terms.priceFeed}`);
+  }
+}
+
 function blockOf(text: string): bigint {
   if (!/^\d{1,15}$/.test(text)) throw new WrongUsage(`--from-block is "${text}"`, "give the number of a block");
   return BigInt(text);
@@ -116,7 +127,7 @@ function scheduleText({ delay, now }: RegistryView, done: readonly Done[]): stri
   });
   const columns = [{ title: "slot", right: true }, { title: "contract" }, { title: "from (UTC)" }, { title: "what" }];
   const lines = done.length === 0 ? "no contract of the schedule is due or to come" : table(columns, rows);
-  return `${lines}\n\n${summaryOf(done)}\n${delayText(now, delay)}`;
+  return `${lines}\n\n${folded(summaryOf(done), WIDTH)}\n${delayText(now, delay)}`;
 }
 
 function summaryOf(done: readonly Done[]): string {

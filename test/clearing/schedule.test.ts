@@ -262,8 +262,13 @@ describe("a schedule of contracts", () => {
     world.run(parse(hogs));
     world.pass(2n);
     world.close();
-    const [taken] = world.plan(parse({ ...later, contract: "OTHER" }));
+    const other = { ...later, contract: "OTHER" };
+    const [taken] = world.plan(parse(other));
     assert.deepEqual([taken?.action, taken?.from], ["wait", START + 10n * DAY]);
+    assert.throws(() => world.plan(parse({ ...other, lastTradingTime: Number(START + 10n * DAY) })), {
+      code: "BadMarketSchedule",
+      message: /slot 0 is another contract's until after its last trading time/,
+    });
     const rising = [
       { date: "2020-01-01", maintenance: 3_000 },
       { date: dayOf(world.now + DAY), maintenance: 5_000 },
