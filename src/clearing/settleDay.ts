@@ -204,7 +204,7 @@ export type SettleOptions = {
   /** Goes on until the next day is open; otherwise takes what can be taken now, and throws DayWaits. */
   readonly isPatient: boolean;
   readonly signal?: AbortSignal | undefined;
-  readonly onTaken?: (taken: Taken) => void;
+  readonly onTaken?: (taken: Taken) => void | Promise<void>;
   readonly onWait?: (wait: Wait, situation: Situation) => void | Promise<void>;
   /** How often the chain is looked at, milliseconds; once a second by default. */
   readonly pollMs?: number;
@@ -235,7 +235,7 @@ export async function settleDay(keeper: Keeper, day: number, options: SettleOpti
     const taken = await takeStep(keeper, step, day);
     if (taken !== undefined) {
       apartSince = undefined;
-      options.onTaken?.(taken);
+      await options.onTaken?.(taken);
       continue;
     }
     apartSince ??= performance.now();

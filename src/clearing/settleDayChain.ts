@@ -101,10 +101,9 @@ export function keeperOf(chain: Chain, options: KeeperOptions = {}): ChainKeeper
           (terms ??= house.read.clearingTerms()),
           operatorOf(chain),
         ]);
-        const day = await house.read.epochOf([epoch], at);
-        const { closingTime, closedAt, closedBlock } = day;
+        const { closingTime, closedAt, closedBlock, renewalsBlock } = await house.read.epochOf([epoch], at);
         const isOver = phase === "trading" && time >= closingTime;
-        const isOperator = sender !== undefined && sender.address.toLowerCase() === operator.toLowerCase();
+        const isOperator = sender?.address.toLowerCase() === operator.toLowerCase();
         return {
           epoch,
           phase,
@@ -113,7 +112,7 @@ export function keeperOf(chain: Chain, options: KeeperOptions = {}): ChainKeeper
           closingTime,
           closedAt,
           closedBlock,
-          renewalsBlock: renewalsBlockOf(day, known, time, block),
+          renewalsBlock,
           terms: known,
           lastBatchTime: isOver ? await lastBatchTime(block) : undefined,
           isOperator,
@@ -148,24 +147,14 @@ const SEAT_EVENTS = ["SeatOpened", "Transitioned"] as const;
 /** Blocks that are looked through for the operator's latest batch: no chain makes so many in QUIET_SECONDS. */
 const RECENT_BLOCKS = 8n * QUIET_SECONDS;
 
-type Epoch = { readonly closedAt: bigint; readonly closedBlock: bigint };
-
-/** Until the contract stamps it, part B begins by itself when part A is over. */
-function renewalsBlockOf({ closedAt, closedBlock }: Epoch, terms: ClearingTerms, time: bigint, block: bigint): bigint {
-  if (closedAt === 0n) return 0n;
-  const from = closedBlock + BigInt(terms.windowBlocks);
-  return time >= closedAt + BigInt(terms.windowA) && block >= from ? from : 0n;
-}
-
 function sendAction(chain: Chain, sender: Sender, action: Action, sending: SendOptions = {}) {
   switch (action.kind) {
     case "closeEpoch":
       return closeEpoch(chain, sender, [], sending);
-    case "beginRenewals":
-      throw new Error("renewals begin by themselves");
     case "forfeitBond":
       return call(chain, sender, { functionName: "forfeitBond", args: [action.ownerKey] }, sending);
+    case "beginRenewals":
     case "openEpoch":
-      return call(chain, sender, { functionName: "openEpoch", args: [] }, sending);
+      return call(chain, sender, { functionName: action.kind, args: [] }, sending);
   }
 }

@@ -351,6 +351,22 @@ export const EXPLANATIONS: Readonly<Record<string, Explanation>> = {
   DirectOnly: refused("This goes straight to the chain only.", "Add --direct."),
   DayEnding: refused("The day is being closed.", "Try again in the settlement window, in a moment."),
   DayClosed: refused("The day is closed already.", "Try again when the next one opens."),
+  DayNotOver: refused(
+    "The day is still being traded.",
+    "Run hedgerow settle-day after closing time; --report-only --epoch N reports a day before it.",
+    ({ text, time }) => `Day ${text("epoch")} is traded until ${time("closingTime")}.`,
+  ),
+  DayWaits: refused(
+    "The next step of the day has its time, and that has not come.",
+    "Run it again then, or without --no-wait.",
+    ({ text, time }) =>
+      `Day ${text("epoch")} is not settled: its next step can be taken from ${time("time")} and block ${text("block")} on.`,
+  ),
+  DayUnknown: refused(
+    "The chain does not show this day as one that is over.",
+    "Name a day that is over: hedgerow settle-day --dry-run shows which is today.",
+    ({ text }) => `There is nothing to report of day ${text("epoch")}: ${text("reason")}.`,
+  ),
   TransitionPending: refused(
     "It was sent, and the chain does not show it yet. It is written down, and sent again until it lands.",
     "Run hedgerow catch-up in a while. Nothing is counted twice.",

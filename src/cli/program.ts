@@ -13,6 +13,7 @@ import { addReportCommands } from "./reports.ts";
 import { addRunCommands } from "./run.ts";
 import { addScheduleCommands } from "./schedule.ts";
 import { groupOf, type Io, TERMINAL, withJson } from "./session.ts";
+import { addSettleDayCommands } from "./settleDay.ts";
 import { addSimulateCommand } from "./simulate.ts";
 import { addAccountCommands, addTradeCommands } from "./trade.ts";
 import { addWalletCommands } from "./wallet.ts";
@@ -27,7 +28,7 @@ const GROUPS: readonly (readonly [string, readonly string[]])[] = [
   ["Orders:", ["buy", "sell", "orders", "cancel", "replace", "resume"]],
   ["Account:", ["ticket", "renew", "seat", "catch-up", "privacy", "agent"]],
   ["Many at once:", ["run", "bots", "match"]],
-  ["Operator:", ["exchange", "schedule", "demo", "simulate"]],
+  ["Operator:", ["exchange", "settle-day", "schedule", "demo", "simulate"]],
 ];
 const HELP_WIDTH = 80;
 const LAST_GROUP = "Help:";
@@ -79,6 +80,7 @@ export function buildProgram(io: Io = TERMINAL): Command {
   addRunCommands(program);
   addBotsCommands(program);
   addScheduleCommands(program);
+  addSettleDayCommands(program, io);
   addSimulateCommand(program);
   addToolCommands(program);
   addHelpCommands(program, io);

@@ -1,0 +1,58 @@
+import type { Command } from "commander";
+import {
+  examples,
+  type Io,
+  type JsonOptions,
+  type NetworkOptions,
+  TERMINAL,
+  withJson,
+  withNetwork,
+} from "./session.ts";
+
+/** As commander gives them. */
+export type SettleDayOptions = NetworkOptions &
+  JsonOptions & {
+    readonly chain?: string;
+    readonly house?: string;
+    readonly chainId?: string;
+    readonly fromBlock?: string;
+    readonly keyFile?: string;
+    readonly passwordFile?: string;
+    readonly epoch?: string;
+    readonly reportDir?: string;
+    readonly dryRun?: true;
+    readonly reportOnly?: true;
+    readonly wait: boolean;
+  };
+
+/** Adds `settle-day`. */
+export function addSettleDayCommands(program: Command, io: Io = TERMINAL): void {
+  withNetwork(withJson(program.command("settle-day")))
+    .description("end a trading day: close, renewals, forfeited bonds, the next day's opening, and a report")
+    .option("--chain <url>", "node of the chain, instead of a network's")
+    .option("--house <address>", "clearing house, instead of a network's")
+    .option("--chain-id <number>", "refuse a node of another chain (with --chain)")
+    .option("--from-block <number>", "block of the deployment (with --chain; default: 0)")
+    .option("--key-file <file>", "key of whoever pays for gas, in hex or a keystore; readable by its owner only")
+    .option("--password-file <file>", "password of the keystore")
+    .option("--epoch <number>", "the day, by its number; today's if left out")
+    .option("--report-dir <directory>", "write the report there: day-N.json, and day-N.html to print")
+    .option("--dry-run", "print the steps and what prices rest on, and send nothing")
+    .option("--report-only", "only report a day that is over")
+    .option("--no-wait", "take what can be taken now; exit code 3 if the day is not settled by it")
+    .addHelpText(
+      "after",
+      `
+Anybody may run it, at any time after closing time, more than once, and several
+at once. What was done is seen on chain; what is left is done. A running
+exchange closes its day by itself, with its quotes: it is waited for until the
+grace is over, unless the key is the operator's own. On a local development
+chain no key is needed.
+${examples(
+  "settle-day --dry-run",
+  "settle-day --key-file keeper.key --report-dir reports",
+  "settle-day --report-only --epoch 12 --report-dir reports",
+)}`,
+    )
+    .action(async (options: SettleDayOptions) => (await import("./settleDayRun.ts")).settleDayCommand(options, io));
+}

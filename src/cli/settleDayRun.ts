@@ -1,0 +1,268 @@
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { generatePrivateKey, privateKeyToAddress } from "viem/accounts";
+import { z } from "zod";
+import { type Chain, type Sender, senderOf, WrongChain } from "../chain/clearingHouse.ts";
+import { type DayReport, presentPrices, readReport, reportJson } from "../clearing/reportDay.ts";
+import { reportPage, type Words } from "../clearing/reportPage.ts";
+import {
+  DayNotOver,
+  nextStep,
+  planOf,
+  settleDay,
+  type Situation,
+  type Taken,
+  type Wait,
+  WAITS,
+} from "../clearing/settleDay.ts";
+import { type ChainKeeper, keeperOf } from "../clearing/settleDayChain.ts";
+import { DayUnknown } from "../clearing/settleDayLogs.ts";
+import { fillFromFaucet, NoFaucet } from "../trader/faucet.ts";
+import { FileUnwritable, reasonOf } from "../trader/files.ts";
+import type { Network } from "../trader/home.ts";
+import { contractName, formatAmount } from "../trader/markets.ts";
+import { proxyAt } from "../trader/proxy.ts";
+import { WrongUsage } from "./failure.ts";
+import { untilInterrupted } from "./interrupt.ts";
+import { readKey } from "./keyFile.ts";
+import { NetworkWithoutHouse, probeChainId, probeHouse } from "./probe.ts";
+import { showProgress } from "./progress.ts";
+import { writeResult } from "./resultFile.ts";
+import { type Io, openNetwork } from "./session.ts";
+import type { SettleDayOptions } from "./settleDay.ts";
+import { planText, pricesText, reportText, stepName } from "./settleDayText.ts";
+import { parseAddress } from "./values.ts";
+
+const whole = (least: number, rule: string) =>
+  z
+    .string()
+    .regex(/^\d{1,12}$/, rule)
+    .transform(Number)
+    .refine((value) => value >= least, rule)
+    .optional();
+
+const optionsSchema = z.looseObject({
+  chain: z.url({ protocol: /^https?$/, error: "give a URL, as http://127.0.0.1:8545" }).optional(),
+  chainId: whole(1, "give the number of a chain"),
+  fromBlock: whole(0, "give a block's number"),
+  epoch: whole(1, "give the number of a day: 1, 2, 3 ..."),
+});
+
+type Given = SettleDayOptions & { readonly parsed: z.infer<typeof optionsSchema> };
+
+/** A clearing house that is what it should be, and the way to it. */
+type Place = {
+  readonly chain: Chain;
+  readonly fromBlock: bigint;
+  readonly network: Network;
+  readonly words: Words;
+  readonly sender: () => Promise<Sender>;
+  readonly close: () => void;
+};
+
+/**
+ * hedgerow settle-day. Throws WrongUsage, DayNotOver, DayWaits, DayUnknown, what reaching the clearing house and sending
+ * to it throws, and Interrupted.
+ */
+export async function settleDayCommand(options: SettleDayOptions, io: Io): Promise<void> {
+  const given = parse(options);
+  await untilInterrupted(async (signal) => {
+    const place = await placeOf(given);
+    try {
+      const { chain, fromBlock } = place;
+      const looking = keeperOf(chain, { fromBlock, isThorough: true });
+      const situation = await looking.look();
+      const day = given.parsed.epoch ?? (given.reportOnly === true ? situation.epoch - 1 : situation.epoch);
+      if (day < 1) throw new DayUnknown(day, "no day is over yet");
+      if (day > situation.epoch) throw new DayUnknown(day, `the chain is at day ${situation.epoch}`);
+      if (given.dryRun === true) await showPlan(place, situation, day, given, io);
+      else if (given.reportOnly === true) await tell(place, day, [], given, io);
+      else await settle(place, situation, day, given, io, signal);
+    } finally {
+      place.close();
+    }
+  });
+}
+
+/** --dry-run: what would be done, and what the prices rest on. */
+async function showPlan(place: Place, situation: Situation, day: number, { json }: Given, io: Io): Promise<void> {
+  const { chain, fromBlock, words } = place;
+  const plan = planOf(situation, day);
+  const prices = day === situation.epoch ? await presentPrices(chain, day, fromBlock) : [];
+  if (json === true) {
+    const steps = plan.map(({ action, time, block }) => ({ ...action, time, block }));
+    const { epoch, phase, time, block } = situation;
+    io.print(jsonOf({ epoch: day, present: { epoch, phase, time, block }, steps, prices }));
+    return;
+  }
+  const parts = [planText(day, situation, plan), ...(prices.length === 0 ? [] : [pricesText(prices, words)])];
+  io.print([...parts, "Nothing was sent."].join("\n\n"));
+}
+
+/** Takes all steps that are left, shows how far it is, and reports. */
+async function settle(
+  place: Place,
+  situation: Situation,
+  day: number,
+  given: Given,
+  io: Io,
+  signal: AbortSignal,
+): Promise<void> {
+  const { chain, fromBlock, words } = place;
+  const { json = false, reportDir } = given;
+  const first = nextStep(situation, day);
+  if (first.kind === "wait" && first.until === "closingTime") throw new DayNotOver(day, first.time);
+  if (reportDir !== undefined) makeDirectory(reportDir);
+  const taken: Taken[] = [];
+  if (first.kind !== "done") {
+    const keeper = keeperOf(chain, { fromBlock, isThorough: true, sender: await place.sender(), sending: { signal } });
+    const progress = showProgress(json, io.progress);
+    const say = (text: string): void => {
+      progress.end();
+      if (!json) io.printError(text);
+    };
+    const showPrices = async (): Promise<void> => say(pricesText(await presentPrices(chain, day, fromBlock), words));
+    try {
+      if (situation.phase === "window") await showPrices();
+      await settleDay(keeper, day, {
+        isPatient: given.wait,
+        signal,
+        onTaken: async (step) => {
+          taken.push(step);
+          say(`${stepName(step.action)}: ${step.transaction ?? "done by somebody else"}`);
+          if (step.action.kind === "closeEpoch") await showPrices();
+        },
+        onWait: async (wait, seen) => progress.on(await waitShown(keeper, wait, seen, io.progress.isTTY === true)),
+      });
+    } finally {
+      progress.end();
+    }
+  }
+  await tell(place, day, taken, given, io);
+}
+
+/** How far the day is. Where lines are not overwritten, what changes each second is left out. */
+async function waitShown(keeper: ChainKeeper, wait: Wait, situation: Situation, isTerminal: boolean) {
+  const { epoch, time, block, phase } = situation;
+  const [seconds, blocks] = [wait.time - time, wait.block - block - 1n];
+  const left = [seconds > 0n ? `${seconds} s` : "", blocks > 0n ? `${blocks} blocks` : ""].filter(
+    (each) => each !== "",
+  );
+  const rest = isTerminal && left.length > 0 ? `, ${left.join(" and ")} left` : "";
+  const text = `day ${epoch} waits for ${WAITS[wait.until]}${rest}`;
+  const stage = "waiting" as const;
+  if (phase !== "window") return { stage, text };
+  const { due, done } = await keeper.renewals(situation);
+  return { stage, text: `${text}; seats renewed`, done: done.size, total: due.size };
+}
+
+/** Reports a day that is over: on standard output, and into files where they are wanted. */
+async function tell(
+  { chain, fromBlock, words }: Place,
+  day: number,
+  taken: readonly Taken[],
+  { reportDir, json }: Given,
+  io: Io,
+): Promise<void> {
+  if (reportDir !== undefined) makeDirectory(reportDir);
+  const report = await readReport(chain, day, fromBlock);
+  const files = reportDir === undefined ? [] : writeReport(report, reportDir, words);
+  if (json === true) {
+    const steps = taken.map(({ action, transaction }) => ({ ...action, transaction: transaction ?? null }));
+    io.print(jsonOf({ epoch: day, steps, files, report }));
+    return;
+  }
+  io.print([reportText(report, words), ...files.map((file) => `written: ${file}`)].join("\n"));
+}
+
+function writeReport(report: DayReport, directory: string, words: Words): readonly string[] {
+  const [json, html] = ["json", "html"].map((kind) => join(directory, `day-${report.epoch}.${kind}`));
+  if (json === undefined || html === undefined) return [];
+  writeResult(json, `${reportJson(report)}\n`);
+  writeResult(html, reportPage(report, words));
+  return [json, html];
+}
+
+function makeDirectory(directory: string): void {
+  try {
+    mkdirSync(directory, { recursive: true });
+  } catch (error) {
+    throw new FileUnwritable(directory, reasonOf(error));
+  }
+}
+
+// ------------------------------------------------------------------ where, and who
+
+/** The clearing house that is meant, after a look at it. */
+export async function placeOf(given: Given): Promise<Place> {
+  const { chain: url, chainId: expected, fromBlock = 0 } = given.parsed;
+  if ((url === undefined) !== (given.house === undefined)) {
+    throw new WrongUsage("--chain and --house belong together", "give both, or neither and a network");
+  }
+  const house = given.house === undefined ? undefined : await parseAddress("--house", given.house);
+  const chosen = url === undefined || house === undefined ? await openNetwork(given) : undefined;
+  const proxyUrl = given.proxy ?? chosen?.proxy;
+  const proxy = proxyUrl === undefined ? undefined : proxyAt(proxyUrl);
+  const node = proxy?.node() ?? {};
+  try {
+    const where = chosen?.chain ?? url ?? "";
+    const found = await probeChainId(where, node);
+    const wanted = chosen?.chainId ?? expected ?? found;
+    if (found !== wanted) throw new WrongChain(where, wanted, found);
+    const at = chosen?.clearingHouse ?? house ?? "0x";
+    const { chain, facts } = await probeHouse(where, at, wanted, node);
+    if (facts.code === "different") {
+      throw new NetworkWithoutHouse(at, "its code is not that of this version: ask who runs it for theirs");
+    }
+    const { decimals, operator } = facts;
+    const network = chosen ?? {
+      name: "given",
+      chain: where,
+      chainId: found,
+      clearingHouse: at,
+      fromBlock,
+      exchange: where,
+      operator,
+      decimals,
+    };
+    return {
+      chain,
+      fromBlock: BigInt(network.fromBlock),
+      network,
+      words: { money: (baseUnits) => formatAmount(baseUnits, decimals), contract: contractName, decimals },
+      sender: async () => {
+        if (given.keyFile !== undefined) {
+          const key = readKey(given.keyFile, given.passwordFile);
+          return senderOf(where, chain.chainId, key, undefined, node);
+        }
+        const key = generatePrivateKey();
+        await fillFromFaucet(network, privateKeyToAddress(key), 0n, node).catch((error: unknown) => {
+          if (!(error instanceof NoFaucet)) throw error;
+          throw new WrongUsage("somebody has to pay for gas", "give --key-file FILE, the key of anybody with ether");
+        });
+        return senderOf(where, chain.chainId, key, undefined, node);
+      },
+      close: () => proxy?.close(),
+    };
+  } catch (error) {
+    proxy?.close();
+    throw error;
+  }
+}
+
+export function parse(options: SettleDayOptions): Given {
+  const { dryRun = false, reportOnly = false, reportDir } = options;
+  if (dryRun && reportOnly) throw new WrongUsage("--dry-run and --report-only do not go together", "give one of them");
+  if (dryRun && reportDir !== undefined) {
+    throw new WrongUsage("--dry-run writes no report", "leave out --report-dir");
+  }
+  const result = optionsSchema.safeParse(options);
+  if (result.success) return { ...options, parsed: result.data };
+  const [issue] = result.error.issues;
+  const option = String(issue?.path[0] ?? "").replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+  throw new WrongUsage(`--${option} is not understood`, issue?.message ?? "look at --help");
+}
+
+function jsonOf(value: unknown): string {
+  return JSON.stringify(value, (_, item: unknown) => (typeof item === "bigint" ? item.toString() : item));
+}
