@@ -191,6 +191,28 @@ export const EXPLANATIONS: Readonly<Record<string, Explanation>> = {
     "Send the order when the next day opens; hedgerow markets shows when.",
     ({ time }) => `The trading day ended at ${time("closingTime")}.`,
   ),
+  NotLockedLong: refused(
+    "The day is ended early only where a market has traded at nothing but one of its price limits for a while, and enough of it.",
+    "hedgerow close-early --market NAME --dry-run shows what was traded and what is lacking.",
+  ),
+  NotLocked: refused(
+    "Not all that was traded lately was at one price limit of the day, or too little was traded.",
+    "hedgerow close-early --market NAME --dry-run shows what was traded and what is lacking.",
+  ),
+  NotMovable: refused(
+    "The end of the day cannot be moved up: it was moved already, it would not be earlier, or this clearing house never does it.",
+    "hedgerow markets --json shows when the day ends.",
+  ),
+  NothingToTake: refused(
+    "The clearing house has no contracts of this market to be taken over on this side.",
+    "hedgerow auction list shows what there is; it is sold in the first part of the settlement window only.",
+    ({ text }) =>
+      `The clearing house has ${text("available")} contracts of this market to be taken over, and ${text("quantity")} were asked for.`,
+  ),
+  BidUsed: refused(
+    "The very same bid has taken contracts over already, and each counts once.",
+    "Bid for another number of contracts, or with another limit.",
+  ),
   MarketNotListed: refused(
     "No contract is listed in this slot.",
     "hedgerow markets lists those that are.",

@@ -2,6 +2,7 @@ import { Command } from "commander";
 import type { ExchangeCommandOptions } from "./exchange.ts";
 import { addAgentCommands } from "./agent.ts";
 import { addBotsCommands } from "./bots.ts";
+import { addCloseEarlyCommands } from "./closeEarly.ts";
 import { addDoctorCommands } from "./doctor.ts";
 import { FIRST_STEPS } from "./firstSteps.ts";
 import { addLocalCommands } from "./local.ts";
@@ -28,7 +29,7 @@ const GROUPS: readonly (readonly [string, readonly string[]])[] = [
   ["Orders:", ["buy", "sell", "orders", "cancel", "replace", "resume"]],
   ["Account:", ["ticket", "renew", "seat", "catch-up", "privacy", "agent"]],
   ["Many at once:", ["run", "bots", "match"]],
-  ["Operator:", ["exchange", "settle-day", "schedule", "demo", "simulate"]],
+  ["Operator:", ["exchange", "settle-day", "close-early", "schedule", "demo", "simulate"]],
 ];
 const HELP_WIDTH = 80;
 const LAST_GROUP = "Help:";
@@ -80,6 +81,7 @@ export function buildProgram(io: Io = TERMINAL): Command {
   addRunCommands(program);
   addBotsCommands(program);
   addScheduleCommands(program);
+  addCloseEarlyCommands(program, io);
   addSettleDayCommands(program, io);
   addSimulateCommand(program);
   addToolCommands(program);
