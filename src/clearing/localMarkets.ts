@@ -1,9 +1,12 @@
-import { stringToHex } from "viem";
 import { z } from "zod";
 import type { ClearingTerms, MarketTerms } from "../chain/deploy.ts";
 import { NO_FEED } from "../protocol/epoch.ts";
 import { HedgerowError } from "../protocol/errors.ts";
+import { SLOTS } from "../protocol/note.ts";
+import { dollarsSchema, positiveDollarsSchema, someDollarsSchema } from "./dollars.ts";
 import { DOLLAR, LEAN_HOG_TERMS, priceOfMilliCents } from "./leanHogs.ts";
+import { contractIdOf, contractNameSchema, feedSchema, feedTerms } from "./marketSchedule.ts";
+import { expandedFor, faultOf } from "./soundTerms.ts";
 
 /** The markets of a clearing house for demos do not obey the rules of a registry (spec GOV-3), or cannot be read. */
 export class BadMarkets extends HedgerowError {
@@ -12,7 +15,6 @@ export class BadMarkets extends HedgerowError {
   }
 }
 
-const SLOTS = 8;
 // 1 January 2100: a local chain does not reach it.
 const NEVER = 4_102_444_800n;
 
@@ -20,6 +22,10 @@ const leanHogs = (month: string, milliCentsPerPound: number): MarketTerms => ({
   ...LEAN_HOG_TERMS,
   contractId: contractIdOf(`LEAN HOGS ${month}`),
   listingPrice: priceOfMilliCents(milliCentsPerPound),
+  // Half the margin for the widest day, half for the fee of who drops out after it.
+  expandedLimit: 1_500n * DOLLAR,
+  closeOutFee: 1_500n * DOLLAR,
+  priceCollar: 600n * DOLLAR,
   minimumVolume: 1,
   minimumMinutes: 1,
 });
@@ -30,15 +36,15 @@ const WTI: MarketTerms = {
   listingPrice: 70_000n * DOLLAR,
   tick: 10n * DOLLAR,
   priceLimit: 2_500n * DOLLAR,
-  expandedLimit: 2_500n * DOLLAR,
+  expandedLimit: 2_750n * DOLLAR,
   maintenanceMargin: 5_500n * DOLLAR,
   initialMargin: 6_050n * DOLLAR,
-  closeOutFee: 2_800n * DOLLAR,
+  closeOutFee: 2_750n * DOLLAR,
   fillFee: 1n * DOLLAR,
   minimumVolume: 1,
   minimumMinutes: 1,
   lastTradingTime: NEVER,
-  priceCollar: 0n,
+  priceCollar: 1_250n * DOLLAR,
   ...NO_FEED,
 };
 
@@ -56,6 +62,7 @@ export type LocalDay = { readonly trading: number; readonly window: number };
 /** Terms of a clearing house for such days: mild ones, as its traders may be away for some of them. */
 export function localClearingTerms({ trading, window }: LocalDay): ClearingTerms {
   const windowA = Math.max(1, Math.floor(window / 2));
+  const settlementWindow = Math.max(1, Math.min(1_800, Math.floor(trading / 4)));
   return {
     seatBond: 500n * DOLLAR,
     lateFee: 50n * DOLLAR,
@@ -63,15 +70,16 @@ export function localClearingTerms({ trading, window }: LocalDay): ClearingTerms
     reporterReward: DOLLAR,
     tradingTime: trading,
     settleGrace: Math.max(30, Math.min(600, Math.floor(trading / 10))),
-    settlementWindow: Math.max(1, Math.min(1_800, Math.floor(trading / 4))),
+    settlementWindow,
     callAuction: 0,
     windowA,
     windowB: Math.max(1, window - windowA),
     windowBlocks: 1,
     refundDelay: 600,
     flatGraceEpochs: 100,
-    lockTime: 0,
-    lockNotice: 0,
+    lockTime: Math.max(1, Math.min(900, Math.floor(trading / 6))),
+    // The settlement window still lies ahead.
+    lockNotice: settlementWindow,
   };
 }
 
@@ -84,38 +92,29 @@ export function dayOfMinutes(minutes: number): LocalDay {
 
 // ------------------------------------------------------------------ markets from a file
 
-const money = (least: "positive" | "any") =>
-  z
-    .union([z.string(), z.number()])
-    .transform(String)
-    .refine((text) => /^-?\d{1,18}(\.\d{1,6})?$/.test(text), 'expected dollars per contract, as "31250.00"')
-    .transform(unitsOf)
-    .refine((units) => least === "any" || units > 0n, "expected more than zero");
-
 const marketSchema = z
   .strictObject({
-    contract: z
-      .string()
-      .regex(/^[A-Z0-9][A-Z0-9 ./]{0,31}$/, "expected up to 32 capital letters, digits, blanks, dots and strokes")
-      .refine((name) => name === name.trim(), "expected no blank at the end"),
-    listingPrice: money("any"),
-    tick: money("positive"),
-    priceLimit: money("positive"),
-    closeOutFee: money("positive"),
-    maintenanceMargin: money("positive"),
-    initialMargin: money("positive"),
-    fillFee: money("any").default(DOLLAR),
+    contract: contractNameSchema,
+    listingPrice: dollarsSchema,
+    tick: positiveDollarsSchema,
+    priceLimit: positiveDollarsSchema,
+    expandedLimit: positiveDollarsSchema.optional(),
+    closeOutFee: positiveDollarsSchema,
+    maintenanceMargin: positiveDollarsSchema,
+    initialMargin: positiveDollarsSchema,
+    priceCollar: someDollarsSchema.default(0n),
+    fillFee: someDollarsSchema.default(DOLLAR),
     minimumVolume: z.int().min(1).default(1),
     minimumMinutes: z.int().min(1).default(1),
     /** Unix seconds. */
     lastTradingTime: z.int().min(1).optional(),
+    feed: feedSchema,
   })
-  .transform(({ contract, lastTradingTime, ...terms }): MarketTerms => ({
+  .transform(({ contract, lastTradingTime, feed, ...terms }): MarketTerms => ({
     contractId: contractIdOf(contract),
     ...terms,
-    expandedLimit: terms.priceLimit,
-    priceCollar: 0n,
-    ...NO_FEED,
+    expandedLimit: terms.expandedLimit ?? expandedFor(terms.maintenanceMargin, terms.tick, terms),
+    ...feedTerms(feed),
     lastTradingTime: lastTradingTime === undefined ? NEVER : BigInt(lastTradingTime),
   }));
 
@@ -123,7 +122,8 @@ const marketsSchema = z.array(marketSchema).min(1, "expected one market or more"
 
 /**
  * Markets from JSON: a list of `{contract, listingPrice, tick, priceLimit, closeOutFee, maintenanceMargin,
- * initialMargin}` in dollars per contract. Throws BadMarkets with the place and the rule.
+ * initialMargin}` in dollars per contract, with expandedLimit, priceCollar, fillFee, minimumVolume, minimumMinutes,
+ * lastTradingTime and feed where they are to be others than usual. Throws BadMarkets with the place and the rule.
  */
 export function parseMarkets(text: string, file: string): readonly MarketTerms[] {
   let json: unknown;
@@ -146,32 +146,8 @@ export function parseMarkets(text: string, file: string): readonly MarketTerms[]
   return parsed.data;
 }
 
-/** Which rule of sound terms (spec GOV-3) is broken, or undefined. */
-export function faultOf(terms: MarketTerms): string | undefined {
-  const { tick, priceLimit, closeOutFee, maintenanceMargin, initialMargin, fillFee } = terms;
-  const inTicks = ["listingPrice", "priceLimit", "closeOutFee", "maintenanceMargin", "initialMargin"] as const;
-  const uneven = inTicks.find((name) => terms[name] % tick !== 0n);
-  if (uneven !== undefined) return `${uneven} must be a whole number of ticks`;
-  if (priceLimit > closeOutFee) return "priceLimit must not be above closeOutFee";
-  if (priceLimit + closeOutFee > maintenanceMargin)
-    return "priceLimit + closeOutFee must not be above maintenanceMargin";
-  if (maintenanceMargin > initialMargin) return "maintenanceMargin must not be above initialMargin";
-  if (fillFee < 0n || fillFee > closeOutFee) return "fillFee must be from 0 to closeOutFee";
-  return undefined;
-}
-
 function placeOf(path: readonly PropertyKey[]): string {
   const [index, field] = path;
   if (typeof index !== "number") return "the whole of it";
   return field === undefined ? `market ${index + 1}` : `market ${index + 1}, ${String(field)}`;
-}
-
-function unitsOf(dollars: string): bigint {
-  const [whole = "0", cents = ""] = dollars.replace("-", "").split(".");
-  const units = BigInt(whole) * DOLLAR + BigInt(cents.padEnd(6, "0"));
-  return dollars.startsWith("-") ? -units : units;
-}
-
-function contractIdOf(name: string) {
-  return stringToHex(name, { size: 32 });
 }

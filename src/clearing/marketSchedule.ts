@@ -51,7 +51,7 @@ export class BadMarketSchedule extends HedgerowError {
 /** A contract's name: it becomes its id. */
 export const contractNameSchema = z
   .string()
-  .regex(/^[ -~]{1,32}$/, "expected 1 to 32 plain characters")
+  .regex(/^[A-Z0-9][A-Z0-9 ./]{0,31}$/, "expected up to 32 capital letters, digits, blanks, dots and strokes")
   .refine((name) => name === name.trim(), "expected no blank at the end");
 
 /** The id of a contract of that name. */

@@ -78,7 +78,8 @@ export function widthsFor(wish: MarginWish, tick: bigint, given: GivenWidths = {
   };
 }
 
-function expandedFor(maintenanceMargin: bigint, tick: bigint, { priceLimit, closeOutFee }: GivenWidths): bigint {
+/** The expanded limit where it is not given: 1.5 times the daily one, as far as margin and fee have room for it. */
+export function expandedFor(maintenanceMargin: bigint, tick: bigint, { priceLimit, closeOutFee }: GivenWidths): bigint {
   const half = downToTick(maintenanceMargin / 2n, tick);
   const room = closeOutFee === undefined ? half : smallest(closeOutFee, maintenanceMargin - closeOutFee);
   if (priceLimit === undefined) return largest(0n, room);

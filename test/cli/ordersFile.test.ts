@@ -4,7 +4,8 @@ import { resolve } from "node:path";
 import { test } from "node:test";
 import fc from "fast-check";
 import { BadOrders, interleaved, parseOrders } from "../../src/cli/ordersFile.ts";
-import { faultOf, LOCAL_MARKETS, parseMarkets } from "../../src/clearing/localMarkets.ts";
+import { LOCAL_MARKETS, localClearingTerms, parseMarkets } from "../../src/clearing/localMarkets.ts";
+import { faultOf } from "../../src/clearing/soundTerms.ts";
 
 const LIMIT = { instrument: "WTI", type: "limit", side: "buy", volume: 1, price: "70000.00" };
 const EXAMPLE = resolve(import.meta.dirname, "../../scripts/examples/orders.json");
@@ -80,9 +81,23 @@ test("the local markets are sound, and unsound ones of a file are refused with t
   for (const terms of LOCAL_MARKETS) assert.equal(faultOf(terms), undefined);
   const gold = { contract: "GOLD", listingPrice: 2000, tick: 1, priceLimit: 50, closeOutFee: 60 };
   const whole = { ...gold, maintenanceMargin: 120, initialMargin: "130.00" };
-  assert.equal(parseMarkets(JSON.stringify([whole]), "m.json")[0]?.initialMargin, 130_000_000n);
+  const [market] = parseMarkets(JSON.stringify([whole]), "m.json");
+  assert.deepEqual([market?.initialMargin, market?.expandedLimit], [130_000_000n, 60_000_000n]);
+  const feed = { address: `0x${"11".repeat(20)}`, multiplier: 100, maxAge: 60 };
+  const [other] = parseMarkets(JSON.stringify([{ ...whole, expandedLimit: 55, priceCollar: 20, feed }]), "m.json");
+  assert.deepEqual([other?.expandedLimit, other?.priceCollar, other?.feedMaxAge], [55_000_000n, 20_000_000n, 60]);
   const refused = (change: object) => () => parseMarkets(JSON.stringify([{ ...whole, ...change }]), "m.json");
   assert.throws(refused({ priceLimit: 61 }), /m.json, market 1: priceLimit must not be above closeOutFee/);
   assert.throws(refused({ tick: 7 }), /whole number of ticks/);
+  assert.throws(refused({ expandedLimit: 45 }), /priceLimit must not be above expandedLimit/);
+  assert.throws(refused({ priceCollar: 0.5 }), /priceCollar must be a whole number of ticks/);
+  assert.throws(refused({ feed: { address: "0x11" } }), /m.json, market 1, feed: expected an address/);
   assert.throws(refused({ tick: "x" }), /m.json, market 1, tick: expected dollars/);
+});
+
+test("a local day of any length ends early only with its settlement window ahead [GOV-6]", () => {
+  for (const trading of [10, 60, 3_600, 21_600, 604_800]) {
+    const { tradingTime, settlementWindow, lockTime, lockNotice } = localClearingTerms({ trading, window: 20 });
+    assert.ok(lockTime > 0 && lockNotice >= settlementWindow && lockNotice < tradingTime);
+  }
 });
