@@ -37,8 +37,8 @@ import { memoryJournal } from "../../src/trader/journal.ts";
 import { recoverAccount } from "../../src/trader/recovery.ts";
 import { TicketBelowMargin } from "../../src/protocol/ticket.ts";
 import { balanceNow } from "../support/balance.ts";
-import { type Exchange, startExchange } from "../support/exchange.ts";
-import { sharedProver } from "../support/prover.ts";
+import type { Exchange } from "../support/exchange.ts";
+import { startUnprovenExchange, unprovenProver } from "../support/unprovenExchange.ts";
 import { openEpoch } from "../support/openEpoch.ts";
 
 const HOGS = 0;
@@ -54,7 +54,8 @@ const traders: Trader[] = [];
 let seq = 0n;
 
 before(async () => {
-  x = await startExchange();
+  // Books are the claim here. Real proofs of the same actions are made in test/e2e.
+  x = await startUnprovenExchange();
 });
 after(async () => {
   await x.stop();
@@ -66,7 +67,7 @@ async function newTrader(dollars: bigint): Promise<Trader> {
   const account = await TraderAccount.open({
     keys: accountKeys(phrase, 0),
     chain: x.state,
-    prover: await sharedProver(),
+    prover: unprovenProver,
     journal: memoryJournal(),
   });
   const sender = await x.fundedSender(dollars * DOLLAR + 2n * x.terms.seatBond);
@@ -244,7 +245,7 @@ describe("a trading day", () => {
     const account = await TraderAccount.open({
       keys: alice.account.keys,
       chain: x.state,
-      prover: await sharedProver(),
+      prover: unprovenProver,
       journal,
     });
     await assert.rejects(
