@@ -210,7 +210,6 @@ struct ClearingTerms {
     uint128 seatBond;
     uint128 lateFee;
     uint128 relayFee;
-    uint128 reporterReward;
     uint32 tradingTime;
     uint32 settleGrace;
     uint32 settlementWindow;
@@ -222,6 +221,7 @@ struct ClearingTerms {
     uint32 flatGraceEpochs;
     uint32 lockTime;
     uint32 lockNotice;
+    uint128 reporterReward;
 }
 
 // One market in one epoch, frozen when the epoch before closes; `settlementPrice`, `expired` and `tornUp` when it closes
