@@ -46,9 +46,7 @@ export function pricesText(prices: readonly PresentPrice[], words: Words): strin
     isFed && !isSettled ? [`${words.contract(contractId)}: its feed decides, and is asked at the close.`] : [],
   );
   return [
-    isSettled
-      ? "Settlement prices:"
-      : "Settlement prices if the day closed now, without quotes that its operator may bring:",
+    isSettled ? "Settlement prices:" : "Settlement prices if the day closed now, and its operator brought no quotes:",
     priceTable(prices, words),
     ...prices.map((price) => evidenceText(price, words)),
     ...notes,
