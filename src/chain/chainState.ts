@@ -55,6 +55,15 @@ export type Filled = {
   readonly takerFee: bigint;
 };
 
+/** Contracts that drop-outs left and an open ticket took over: it bought where `quantity` is above zero. */
+export type TakenOver = {
+  readonly ticketId: Hex;
+  readonly epoch: number;
+  readonly slot: number;
+  readonly quantity: number;
+  readonly price: bigint;
+};
+
 /** One event of the clearing house, decoded. */
 export type ClearingEvent = ReturnType<typeof parseEventLogs<typeof clearingHouseAbi>>[number];
 
@@ -92,6 +101,9 @@ class ViewChanged extends HedgerowError {
     super("ViewChanged", what);
   }
 }
+
+/** A payout ratio of one. */
+export const WHOLE = 10n ** 18n;
 
 /** The number of blocks one log query may span. */
 const BLOCK_RANGE = 2_000n;
@@ -136,6 +148,7 @@ export class ChainState {
   readonly tickets = new Map<Hex, OpenedTicket>();
   readonly closedTickets = new Set<Hex>();
   readonly fills: Filled[] = [];
+  readonly takeovers: TakenOver[] = [];
   readonly events: ClearingEvent[] = [];
   epoch = 0;
   phase: Phase = "trading";
@@ -172,6 +185,12 @@ export class ChainState {
   /** How often blocks that had been read were taken back. */
   get reorganisations(): number {
     return this.#reorganisations;
+  }
+
+  /** Share of a withdrawal that is paid: WHOLE for all of it (spec FND-8). */
+  get payoutRatio(): bigint {
+    const last = this.events.findLast(({ eventName }) => eventName === "PayoutRatio");
+    return last?.eventName === "PayoutRatio" ? last.args.ratio : WHOLE;
   }
 
   /** The newest block that was read. */
@@ -405,6 +424,7 @@ export class ChainState {
     const maps = [this.transitioned, this.credits, this.spentCredits, this.seatsOpened, this.forfeitedBonds];
     for (const map of [...maps, this.tickets, this.closedTickets, this.closingTimes, this.#places]) map.clear();
     this.fills.length = 0;
+    this.takeovers.length = 0;
     this.events.length = 0;
     this.#marks = this.#marks.filter(({ number }) => number <= from.number);
     for (const event of kept) {
@@ -462,6 +482,9 @@ export class ChainState {
         this.fills.push({ ...event.args, epoch });
         break;
       }
+      case "AbandonedTaken":
+        this.takeovers.push(event.args);
+        break;
       default:
     }
   }

@@ -91,6 +91,13 @@ function adviceOn(view: BalanceView, money: (baseUnits: string) => string): stri
     const waiting = credits.reduce((sum, { amount }) => sum + BigInt(amount), 0n).toString();
     advice.push(`${counted(credits.length, "deposit")} of ${money(waiting)} not in the account yet: hedgerow fund`);
   }
+  const percent = Number(BigInt(view.payoutRatio) / 10n ** 14n) / 100;
+  if (percent < 100) {
+    advice.push(
+      `the house paid for a loss that nothing covered: withdrawals are paid at ${percent.toFixed(2)} %,`,
+      "  and deposits are not taken into accounts until it is whole again",
+    );
+  }
   if (seat.status === "none" && credits.length === 0) advice.push("no seat yet: hedgerow deposit opens one");
   if (seat.status === "asleep") advice.push("the seat sleeps and cannot trade: hedgerow seat wake");
   if (seat.status === "inDefault") {

@@ -1,5 +1,5 @@
 import { toHex } from "viem";
-import type { ChainState } from "../chain/chainState.ts";
+import { type ChainState, WHOLE } from "../chain/chainState.ts";
 import { SLEEPERS } from "../chain/chainState.ts";
 import type { ProvenTransition } from "../chain/clearingHouse.ts";
 import { statementNow } from "../chain/statement.ts";
@@ -213,6 +213,8 @@ async function assertFund(
   if (credit === undefined) throw new CreditUnavailable(creditId, "does not exist");
   if (state.spentCredits.has(creditId)) throw new CreditUnavailable(creditId, "is spent or refunded");
   if (credit.amount !== amount) throw new CreditUnavailable(creditId, `is of ${credit.amount}, not of ${amount}`);
+  // The chain would skip it: new money does not pay for old losses (spec FND-8).
+  if (state.payoutRatio < WHOLE) throw new CreditUnavailable(creditId, "has to wait until payments are whole again");
   // Whoever pays it back first makes the batch skip the transition (spec CRE-5).
   const { refundableAt } = await state.chain.house.read.creditOf([creditId]);
   if (refundableAt !== 0n && refundableAt <= time) throw new CreditUnavailable(creditId, "may be refunded by now");

@@ -87,6 +87,8 @@ export const balanceView = z.strictObject({
   leftOverTickets: z.int(),
   credits: z.array(creditView),
   buyingPower: z.array(buyingPowerView),
+  /** Share of a withdrawal that the house pays at present, in 1e18: less than all of it after a loss that nothing covers. */
+  payoutRatio: amount,
 });
 
 /** A ticket of the account, from the chain alone. */
@@ -188,6 +190,8 @@ export const historyEntry = z.strictObject({
     "withdraw",
     "ticket-opened",
     "fill",
+    /** A ticket took contracts over that drop-outs had left. */
+    "taken-over",
     "ticket-closed",
     "ticket-left-over",
     "ticket-claimed",
@@ -213,7 +217,7 @@ export const historyEntry = z.strictObject({
   cash: amount,
   /** Change of the contracts that it owns: bought (positive) or sold, or turned into cash. */
   position: contracts,
-  /** Price of a fill, or the settlement price where positions became cash. */
+  /** Price of a fill or a takeover, or the settlement price where positions became cash. */
   price: amount.nullable(),
   /** Part of `cash` that went to the operator, or as a close-out fee to the fund. */
   fee: amount,
@@ -290,6 +294,37 @@ export const caughtUpView = z.strictObject({
   notes: z.array(z.string()),
 });
 
+/** What the clearing house has of a market from drop-outs, and how it is sold in the first part of the window. */
+export const auctionView = z.strictObject({
+  slot,
+  contract: z.string(),
+  /** Of the clearing house: what is above zero can be bought from it, what is below sold to it. */
+  position: contracts,
+  /** In the first part of the window the price now, and how it goes on; null at other times. */
+  auction: z
+    .strictObject({
+      price: amount,
+      settlementPrice: amount,
+      /** From then on, if anything is left, to the end of the first part. */
+      lastPrice: amount,
+      ends: time,
+      steps: z.array(z.strictObject({ time, price: amount })),
+    })
+    .nullable(),
+});
+
+/** What a ticket has taken over from drop-outs: above zero bought. */
+export const takenOverView = z.strictObject({
+  ticketId: hex(32),
+  slot,
+  contract: z.string(),
+  quantity: contracts,
+  price: amount,
+  transactionHash: hex(32),
+});
+
+export type AuctionView = z.infer<typeof auctionView>;
+export type TakenOverView = z.infer<typeof takenOverView>;
 export type SeatView = z.infer<typeof seatView>;
 export type PositionView = z.infer<typeof positionView>;
 export type BalanceView = z.infer<typeof balanceView>;

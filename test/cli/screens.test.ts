@@ -162,6 +162,7 @@ const BALANCE: BalanceView = {
   leftOverTickets: 0,
   credits: [],
   buyingPower: [],
+  payoutRatio: "1000000000000000000",
 };
 
 // ---------------------------------------------------------------- what never breaks

@@ -87,6 +87,7 @@ export const BALANCE = {
     { slot: 0, contract: "LEAN HOGS", buy: 9, sell: 9 },
     { slot: 3, contract: "WTI", buy: 4, sell: 4 },
   ],
+  payoutRatio: "1000000000000000000",
 };
 
 /** Everything goes well. */

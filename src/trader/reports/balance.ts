@@ -61,6 +61,7 @@ export function balanceOf(reader: AccountReader, { name }: NetworkName): Balance
       amount: amount.toString(),
     })),
     buyingPower: buyingPowerOf(reader, status, freeCash),
+    payoutRatio: chain.payoutRatio.toString(),
   };
 }
 
