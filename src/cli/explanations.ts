@@ -203,6 +203,19 @@ export const EXPLANATIONS: Readonly<Record<string, Explanation>> = {
     "The end of the day cannot be moved up: it was moved already, it would not be earlier, or this clearing house never does it.",
     "hedgerow markets --json shows when the day ends.",
   ),
+  RenewalsNotBegun: refused(
+    "The second part of the settlement window was not begun yet, so the next day cannot open.",
+    "hedgerow settle-day does all that is due, one step after the other.",
+  ),
+  GasTooLow: refused(
+    "The transaction has too little gas to ask the price feed of a contract that ends today.",
+    "Send it again with more gas; hedgerow settle-day does.",
+  ),
+  NothingStaked: refused("This address has no stake at the clearing house.", "Stake first, or use the key that staked."),
+  NotUnstakable: refused(
+    "A stake is paid back in the trading of the second day after the request only.",
+    "Ask for it, and take it on that day; a request that was missed is made anew.",
+  ),
   NothingToTake: refused(
     "The clearing house has no contracts of this market to be taken over on this side.",
     "hedgerow auction list shows what there is; it is sold in the first part of the settlement window only.",
