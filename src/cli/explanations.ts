@@ -211,7 +211,10 @@ export const EXPLANATIONS: Readonly<Record<string, Explanation>> = {
     "The transaction has too little gas to ask the price feed of a contract that ends today.",
     "Send it again with more gas; hedgerow settle-day does.",
   ),
-  NothingStaked: refused("This address has no stake at the clearing house.", "Stake first, or use the key that staked."),
+  NothingStaked: refused(
+    "This address has no stake at the clearing house.",
+    "Stake first, or use the key that staked.",
+  ),
   NotUnstakable: refused(
     "A stake is paid back in the trading of the second day after the request only.",
     "Ask for it, and take it on that day; a request that was missed is made anew.",
