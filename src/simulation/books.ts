@@ -19,8 +19,19 @@ import type { Trader } from "./traders.ts";
 
 type DatedTicket = TicketHolding & { readonly epoch: number };
 
-/** What the waterfall has done. Base units. */
-export type Waterfall = { readonly fundUsed: bigint; readonly tearUps: number; readonly payoutRatio: bigint };
+/** What the waterfall has done so far: what each layer paid in base units, and contracts that takers bought of it. */
+export type Waterfall = {
+  readonly defaultersPaid: bigint;
+  readonly stakeUsed: bigint;
+  readonly fundUsed: bigint;
+  readonly tearUps: number;
+  /** 10^18 is whole. */
+  readonly payoutRatio: bigint;
+  readonly auctioned: number;
+};
+
+/** By the contract's numbers of its layers. */
+const LAYERS = ["defaultersPaid", "stakeUsed", "fundUsed"] as const;
 
 /** A payout ratio of one. */
 export const WHOLE = 10n ** 18n;
@@ -39,7 +50,14 @@ export class Books {
   #eventsRead = 0;
   #residual: Residual = NO_RESIDUAL;
   #gap = 0n;
-  #waterfall: Waterfall = { fundUsed: 0n, tearUps: 0, payoutRatio: WHOLE };
+  #waterfall: Waterfall = {
+    defaultersPaid: 0n,
+    stakeUsed: 0n,
+    fundUsed: 0n,
+    tearUps: 0,
+    payoutRatio: WHOLE,
+    auctioned: 0,
+  };
   #checks = 0;
 
   constructor(state: ChainState) {
@@ -67,7 +85,7 @@ export class Books {
   async check(traders: readonly Trader[]): Promise<void> {
     const { chain } = this.#state;
     const changed = this.#readEvents();
-    const [tokens, buckets, [poolPositions, ticketSums, fundPositions]] = await Promise.all([
+    const [tokens, buckets, [poolPositions, ticketSums, closeOutPositions]] = await Promise.all([
       readTokenBalance(chain),
       chain.house.read.buckets(),
       chain.house.read.openPositions(),
@@ -83,7 +101,7 @@ export class Books {
       unasked: 0n,
       buckets,
       poolPositions,
-      fundPositions,
+      closeOutPositions,
       ticketSums,
       tickets: [...this.#tickets.values()],
       parts: {
@@ -175,11 +193,26 @@ export class Books {
         this.#gap = 0n;
         this.#bookLeftOver(event.args.epoch);
         break;
-      case "WaterfallStep":
-        this.#gap = event.args.gap - event.args.fromFund;
-        this.#residual = { ...this.#residual, cash: this.#residual.cash + event.args.fromFund };
-        this.#waterfall = { ...this.#waterfall, fundUsed: this.#waterfall.fundUsed + event.args.fromFund };
+      case "WaterfallStep": {
+        const { layer, need, toAccount, toPool } = event.args;
+        this.#gap = need - toAccount - toPool;
+        this.#residual = { ...this.#residual, cash: this.#residual.cash + toPool };
+        const name = LAYERS[layer] ?? "fundUsed";
+        this.#waterfall = { ...this.#waterfall, [name]: this.#waterfall[name] + toAccount + toPool };
         break;
+      }
+      case "TornUp":
+        this.#waterfall = { ...this.#waterfall, tearUps: this.#waterfall.tearUps + 1 };
+        break;
+      case "PayoutRatio":
+        this.#waterfall = { ...this.#waterfall, payoutRatio: event.args.ratio };
+        break;
+      case "AbandonedTaken": {
+        const { ticketId, quantity, price } = event.args;
+        this.#trade(ticketId, BigInt(quantity), price, 0n);
+        this.#waterfall = { ...this.#waterfall, auctioned: this.#waterfall.auctioned + Math.abs(quantity) };
+        break;
+      }
       case "Owed":
         this.#creditors.add(event.args.to);
         break;

@@ -58,6 +58,7 @@ export async function turnTheDay(world: World, day: number): Promise<Closed> {
 
   await exchange.mine(terms.windowBlocks);
   await exchange.advanceTime(terms.windowA);
+  await call(chain, operator, { functionName: "beginRenewals", args: [] });
   const renewed = await renewAll(world, present);
   const abandoned = traders.filter(({ account }) => account.state.tickets.some(({ epoch }) => epoch === state.epoch));
 

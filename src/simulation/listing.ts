@@ -1,9 +1,10 @@
+import { zeroAddress } from "viem";
 import type { Hex } from "../protocol/keys.ts";
 import { type EpochMarket } from "../protocol/epoch.ts";
 import type { MarketTerms } from "../chain/deploy.ts";
-import { runningOn, type Series, type SymbolSeries } from "./series.ts";
+import { recordedPrice, runningOn, type Series, type SymbolSeries } from "./series.ts";
 import { DAY, type Margins, type MarketRules, priceOn, stepTowards, termsOf, tickOf, wantedMargins } from "./terms.ts";
-import { openingOf, scheduleMarket, type World } from "./world.ts";
+import { FEED_DECIMALS, openingOf, publishAnswer, scheduleMarket, type World } from "./world.ts";
 
 /** Which symbols run in which slots, and what the registry was last told of each slot. */
 export type Listing = {
@@ -13,6 +14,8 @@ export type Listing = {
   readonly slots: number;
   readonly byContract: Map<Hex, SymbolSeries>;
   readonly published: Map<number, Published>;
+  /** Feeds of the final prices, by slot. */
+  readonly feeds: readonly Hex[];
 };
 
 type Published = { readonly symbol: SymbolSeries; readonly margins: Margins; readonly lastTradingTime: bigint };
@@ -20,14 +23,19 @@ type Published = { readonly symbol: SymbolSeries; readonly margins: Margins; rea
 /** Three hours into its last trading day. */
 const INTO_THE_DAY = 10_800;
 
+/** How many slots a series takes: the most symbols that run on one day. */
+export function slotsOf({ days, symbols }: Series): number {
+  return Math.max(...days.map((_, day) => runningOn(symbols, day).length));
+}
+
 /** The listing of the first day, and the terms to deploy with; `now` is about when the first day opens, unix seconds. */
 export function firstListing(
   series: Series,
   rules: MarketRules,
+  feeds: readonly Hex[],
   now: bigint,
 ): { readonly listing: Listing; readonly terms: readonly MarketTerms[] } {
-  const slots = Math.max(...series.days.map((_, day) => runningOn(series.symbols, day).length));
-  const listing: Listing = { series, rules, slots, byContract: new Map(), published: new Map() };
+  const listing: Listing = { series, rules, slots: feeds.length, byContract: new Map(), published: new Map(), feeds };
   const terms = runningOn(series.symbols, 0).map((symbol, slot) => {
     const lastTradingTime = now + BigInt(symbol.lastDay * DAY + INTO_THE_DAY);
     const margins = wantedMargins(symbol, series.days[0] ?? "", rules);
@@ -79,9 +87,23 @@ export async function publishTerms(world: World, listing: Listing, day: number):
   }
 }
 
+/** Tells the feeds of contracts that are at their end, or beyond it, what was recorded last (spec SIM-7). */
+export async function feedFinalPrices(world: World, listing: Listing, day: number): Promise<void> {
+  const markets = world.state.markets(world.state.epoch);
+  for (const [slot, market] of markets.entries()) {
+    const symbol = symbolIn(listing, market);
+    const feed = listing.feeds[slot];
+    if (symbol === undefined || feed === undefined || symbol.lastDay > day) continue;
+    const { units, decimals } = recordedPrice(symbol, day);
+    await publishAnswer(world, feed, units * 10n ** BigInt(FEED_DECIMALS - decimals));
+  }
+}
+
 function publish(listing: Listing, slot: number, entry: Published, day: number): MarketTerms {
   const { symbol, margins, lastTradingTime } = entry;
-  const terms = termsOf(symbol, margins, priceOn(symbol, day, listing.rules), lastTradingTime, listing.rules);
+  const { rules, feeds } = listing;
+  const feed = feeds[slot] ?? zeroAddress;
+  const terms = termsOf(symbol, margins, priceOn(symbol, day, rules), lastTradingTime, rules, feed);
   listing.published.set(slot, entry);
   listing.byContract.set(terms.contractId, symbol);
   return terms;

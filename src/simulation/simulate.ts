@@ -1,13 +1,13 @@
 import { call, deposit, openSeat } from "../chain/clearingHouse.ts";
 import { NotConserved } from "../protocol/conservation.ts";
-import { WHOLE } from "./books.ts";
+import { type Waterfall, WHOLE } from "./books.ts";
 import { type Closed, comeBack, turnTheDay } from "./clearing.ts";
-import { firstListing, type Listing, publishTerms, symbolIn } from "./listing.ts";
+import { feedFinalPrices, firstListing, type Listing, publishTerms, slotsOf, symbolIn } from "./listing.ts";
 import { firstDays, type Series } from "./series.ts";
 import type { MarketRules } from "./terms.ts";
 import { type DayPrice, pricesOf, tradeTheDay } from "./trading.ts";
 import { classOf, MAKERS, newTrader, TooFewTraders } from "./traders.ts";
-import { actAll, settleStep, startWorld, type World } from "./world.ts";
+import { actAll, settleStep, stakeAsOperator, startWorld, type World } from "./world.ts";
 
 /** What is simulated. */
 export type SimulationSettings = {
@@ -43,15 +43,11 @@ export type SimulatedDay = Closed & {
 };
 
 /** The sums of all days. Amounts in base units. */
-export type SimulationResult = {
+export type SimulationResult = Waterfall & {
   readonly days: number;
   readonly marginCalls: number;
   readonly callsMet: number;
   readonly defaults: number;
-  readonly fundUsed: bigint;
-  readonly tearUps: number;
-  /** 10^18 is whole. */
-  readonly payoutRatio: bigint;
   readonly tokensLost: bigint;
   readonly conserved: boolean;
   /** Why not, if it was not. */
@@ -68,7 +64,9 @@ export type SimulationHooks = {
 
 /** Most days after the end of a series. */
 const RUN_OFF = 60;
+/** What the guaranty fund and the operator's stake begin with, in margins of one contract. */
 const FUND_MARGINS = 20n;
+const STAKE_MARGINS = 10n;
 
 /**
  * Plays the days of a series with traders that nobody can look into, and checks every sum after every step. A sum that
@@ -78,11 +76,17 @@ const FUND_MARGINS = 20n;
 export async function simulate(settings: SimulationSettings, hooks: SimulationHooks = {}): Promise<SimulationResult> {
   const { rules, unproven, seed } = settings;
   const series = settings.days === undefined ? settings.series : firstDays(settings.series, settings.days);
-  const { listing, terms } = firstListing(series, rules, BigInt(Math.floor(Date.now() / 1_000)));
-  const makers = MAKERS * listing.slots;
+  const slots = slotsOf(series);
+  const makers = MAKERS * slots;
   if (settings.traders < makers) throw new TooFewTraders(settings.traders, makers);
   hooks.onStep?.("starting a local chain");
-  const world = await startWorld({ markets: terms, seed, unproven, signal: hooks.signal });
+  const { world, listing } = await startWorld({
+    feeds: slots,
+    list: (feeds) => firstListing(series, rules, feeds, BigInt(Math.floor(Date.now() / 1_000))),
+    seed,
+    unproven,
+    signal: hooks.signal,
+  });
   const perDay: SimulatedDay[] = [];
   try {
     hooks.onStep?.("opening seats");
@@ -114,6 +118,7 @@ async function playDay(world: World, listing: Listing, day: number): Promise<Sim
   const rejoined = await comeBack(world);
   const prices = pricesOf(world, listing, day);
   const fills = await tradeTheDay(world, day, prices);
+  await feedFinalPrices(world, listing, day);
   const closed = await turnTheDay(world, day);
   return {
     ...closed,
@@ -140,6 +145,7 @@ async function settle(world: World, { traders: count, seed }: SimulationSettings
     .markets(1)
     .reduce((most, { initialMargin }) => (initialMargin > most ? initialMargin : most), 0n);
   await call(chain, bank, { functionName: "contributeToFund", args: [FUND_MARGINS * margin] });
+  await stakeAsOperator(world, STAKE_MARGINS * margin);
   const stakes: bigint[] = [];
   for (let number = 0; number < count; number++) {
     const parts = { chain: state, prover: world.prover };

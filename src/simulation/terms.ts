@@ -1,6 +1,7 @@
 import { stringToHex } from "viem";
 import type { ClearingTerms, MarketTerms } from "../chain/deploy.ts";
 import { DEMO_CLEARING_TERMS, DOLLAR, LEAN_HOG_TERMS } from "../clearing/leanHogs.ts";
+import type { Hex } from "../protocol/keys.ts";
 import { BadSeries, inBaseUnits, type MarginRow, marginsOn, recordedPrice, type SymbolSeries } from "./series.ts";
 
 /** Seconds of one day of a simulation, from one opening to the next. */
@@ -17,6 +18,8 @@ export const CLEARING_TERMS: ClearingTerms = {
   windowB: HOUR,
   windowBlocks: 1,
   flatGraceEpochs: 5,
+  lockTime: 1_800,
+  lockNotice: 1_800,
 };
 
 /** Longer than a whole cycle and shorter than a day: what is published today counts at the close of tomorrow. */
@@ -77,13 +80,14 @@ export function stepTowards(from: Margins, wanted: Margins, tick: bigint): Margi
   return { maintenance, initial: ((maintenance * wanted.initial) / wanted.maintenance / tick + 1n) * tick };
 }
 
-/** A contract with these margins: limit and close-out fee are shares of maintenance (spec SIM-4). */
+/** A contract with these margins: limits and close-out fee are shares of maintenance (spec SIM-4). */
 export function termsOf(
   series: SymbolSeries,
   { initial, maintenance }: Margins,
   listingPrice: bigint,
   lastTradingTime: bigint,
   rules: MarketRules,
+  priceFeed: Hex,
 ): MarketTerms {
   const tick = tickOf(series, rules);
   const share = (percent: bigint) => ((maintenance * percent) / 100n / tick) * tick;
@@ -93,6 +97,7 @@ export function termsOf(
     listingPrice,
     tick,
     priceLimit: share(30n),
+    expandedLimit: share(45n),
     closeOutFee: share(55n),
     maintenanceMargin: maintenance,
     initialMargin: initial,
@@ -100,5 +105,8 @@ export function termsOf(
     minimumVolume: 1,
     minimumMinutes: 1,
     lastTradingTime,
+    priceFeed,
+    feedMultiplier: rules.multiplier * DOLLAR,
+    feedMaxAge: HOUR,
   };
 }

@@ -48,7 +48,7 @@ const STAKES: Readonly<Record<TraderClass, readonly [account: [number, number], 
   ],
   retail: [
     [2, 6],
-    [0, 6],
+    [0, 3],
   ],
   asleep: [
     [1, 3],
@@ -92,8 +92,8 @@ export async function newTrader(
     number,
     kind,
     account,
-    caution: BigInt(kind === "maker" ? 200 : chance.between(105, chance.happens(400) ? 140 : 400)),
-    discipline: kind === "maker" ? 1_000 : kind === "active" ? 950 : chance.between(500, 950),
+    caution: BigInt(kind === "maker" ? 200 : chance.between(102, chance.happens(600) ? 130 : 300)),
+    discipline: kind === "maker" ? 1_000 : kind === "active" ? 950 : chance.between(400, 900),
     wealth: margin * BigInt(chance.between(outside[0], outside[1])),
   };
   return { trader, stake };
@@ -118,6 +118,9 @@ export function worthOf({ account }: Trader, markets: readonly EpochMarket[]): b
 /** What a trader wants to do today: contracts bought (sold below zero) in one slot, early in the day or at its end. */
 export type Wish = { readonly slot: number; readonly quantity: bigint; readonly early: boolean };
 
+/** On how many of a thousand days a trader looks for a trade; on the first day all that are awake do. */
+const ACTS: Readonly<Record<TraderClass, number>> = { maker: 0, active: 700, retail: 150, asleep: 0 };
+
 /** What a trader that is no maker wants today, by class and chance; undefined if nothing. */
 export function wishOf(
   trader: Trader,
@@ -126,10 +129,10 @@ export function wishOf(
   chance: Chance,
 ): Wish | undefined {
   const { kind, account, caution } = trader;
-  const acts = kind === "active" ? chance.happens(700) : chance.happens(150);
+  const acts = chance.happens(ACTS[kind]) || account.chain.epoch === 1;
   const slot = chance.pick(tradable);
   const early = chance.happens(400);
-  const draw = chance.between(-100, 100);
+  const draw = chance.between(20, 100) * (chance.happens(500) ? 1 : -1);
   const market = slot === undefined ? undefined : markets[slot];
   if (!acts || slot === undefined || market === undefined) return undefined;
   const held = account.account.positions[slot] ?? 0n;

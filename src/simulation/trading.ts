@@ -1,4 +1,4 @@
-import type { SignedOrder } from "../chain/clearingHouse.ts";
+import { call, ContractRefused, type SignedOrder } from "../chain/clearingHouse.ts";
 import { type EpochMarket, priceLimits } from "../protocol/epoch.ts";
 import type { Side } from "../protocol/order.ts";
 import { cashFor } from "../protocol/ticket.ts";
@@ -17,7 +17,7 @@ export type DayPrice = {
   /** The recorded price, and that within the limits. */
   readonly recorded: bigint;
   readonly target: bigint;
-  /** Half of the way there: what is traded at in the morning. */
+  /** What is traded at in the morning: half of the way there, or the limit where the day is locked. */
   readonly early: bigint;
   /** Whether the recorded move is wider than the limit. */
   readonly locked: boolean;
@@ -25,6 +25,8 @@ export type DayPrice = {
 
 const MORNING = 3_600n;
 const LATE = 6n * 3_600n - 300n;
+/** When the last trades are made on a day that is to end early. */
+const NOON = 3n * 3_600n;
 const ORDERS_GOOD_FOR = 10n * 86_400n;
 
 /** In how many of a thousand cases somebody forgets an open ticket with a position. */
@@ -39,8 +41,9 @@ export function pricesOf(world: World, listing: Listing, day: number): readonly 
     const recorded = priceOn(series, day, listing.rules);
     const { down, up } = priceLimits(market);
     const target = recorded < down ? down : recorded > up ? up : recorded;
-    const early = market.centre + ((target - market.centre) / 2n / market.tick) * market.tick;
-    return [{ slot, symbol: series.symbol, market, recorded, target, early, locked: target !== recorded }];
+    const locked = target !== recorded;
+    const half = market.centre + ((target - market.centre) / 2n / market.tick) * market.tick;
+    return [{ slot, symbol: series.symbol, market, recorded, target, early: locked ? target : half, locked }];
   });
 }
 
@@ -57,16 +60,32 @@ type Entry = {
 /** Opens tickets, trades so that each market settles where it is to go, and closes the tickets again. */
 export async function tradeTheDay(world: World, day: number, prices: readonly DayPrice[]): Promise<number> {
   const { entries, makers } = await openTickets(world, prices);
-  await advanceTo(world, openingOf(world, day) + LATE);
+  const last = prices.some(({ locked }) => locked) ? NOON : LATE;
+  await advanceTo(world, openingOf(world, day) + last);
   const matches: Match[] = [];
   for (const early of [true, false]) {
-    for (const price of prices) matches.push(...(await matchesOf(world, day, price, entries, makers, early)));
+    const execTime = openingOf(world, day) + (early ? MORNING : last - 60n);
+    for (const price of prices) matches.push(...(await matchesOf(day, price, entries, makers, early, execTime)));
   }
   await postFills(world, matches);
   const holders = [...entries, ...makers].map(({ trader }) => trader);
   await settleStep(world, holders);
+  await endEarly(world, prices);
   await closeTickets(world, "relayed", holders);
   return matches.length;
+}
+
+/** Moves the end of the day up where a market has done nothing but wait at its limit. */
+async function endEarly({ exchange, bank }: World, prices: readonly DayPrice[]): Promise<void> {
+  for (const { slot, locked, market } of prices) {
+    if (!locked || market.closingOnly) continue;
+    try {
+      await call(exchange.chain, bank, { functionName: "closeEarly", args: [slot] });
+      return;
+    } catch (error) {
+      if (!(error instanceof ContractRefused && error.code === "NotLocked")) throw error;
+    }
+  }
 }
 
 /** Brings the tickets of these traders back that are open and not forgotten. */
@@ -170,12 +189,12 @@ type Resting = { readonly order: SignedOrder; left: bigint };
  * unless the market is locked; at the end the makers trade one contract with each other, so that the day has its price.
  */
 async function matchesOf(
-  world: World,
   day: number,
   price: DayPrice,
   entries: readonly Entry[],
   makers: readonly MakerTicket[],
   early: boolean,
+  execTime: bigint,
 ): Promise<readonly Match[]> {
   const { slot, locked } = price;
   const atPrice = early ? price.early : price.target;
@@ -193,7 +212,6 @@ async function matchesOf(
       : []),
     ...wanted,
   ];
-  const execTime = openingOf(world, day) + (early ? MORNING : LATE - 60n);
   const buys: Resting[] = [];
   const sells: Resting[] = [];
   for (const { trader, ticket, side, quantity } of all) {

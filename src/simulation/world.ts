@@ -1,8 +1,10 @@
-import { createWalletClient, encodeFunctionData, http } from "viem";
+import { createWalletClient, encodeFunctionData, http, parseAbi } from "viem";
 import { privateKeyToAccount } from "viem/accounts";
 import { deployWithLibraries } from "../chain/artifacts.ts";
 import { ChainState } from "../chain/chainState.ts";
 import {
+  approve,
+  call,
   encodeBatch,
   type Fill,
   type ProvenTransition,
@@ -14,9 +16,10 @@ import {
   type SignedOrder,
   transitionMessage,
 } from "../chain/clearingHouse.ts";
-import type { MarketTerms } from "../chain/deploy.ts";
+import { drawFromFaucet, type MarketTerms } from "../chain/deploy.ts";
 import { type LocalExchange, startLocalExchange } from "../chain/localExchange.ts";
 import { clearingHouseAbi, marketRegistryAbi } from "../protocol/abi.ts";
+import { HedgerowError } from "../protocol/errors.ts";
 import type { Hex } from "../protocol/keys.ts";
 import type { Proof } from "../protocol/proof.ts";
 import { publicSignals } from "../protocol/statement.ts";
@@ -71,8 +74,11 @@ export type World = {
 };
 
 /** How a world starts. */
-export type WorldPlan = {
-  readonly markets: readonly MarketTerms[];
+export type WorldPlan<T> = {
+  /** Feeds of final prices to deploy. */
+  readonly feeds: number;
+  /** The first markets, once the addresses of the feeds are known, and whatever goes with them. */
+  readonly list: (feeds: readonly Hex[]) => { readonly terms: readonly MarketTerms[]; readonly listing: T };
   readonly seed: number;
   readonly unproven: boolean;
   readonly signal?: AbortSignal | undefined;
@@ -81,14 +87,25 @@ export type WorldPlan = {
 /** Tokens that everybody's money comes from. */
 const ALL_TOKENS = 10n ** 30n;
 
-/** Starts a local chain with a clearing house. Throws LocalNodeError, DeploymentFailed. */
-export async function startWorld({ markets, seed, unproven, signal }: WorldPlan): Promise<World> {
+/** Starts a local chain with a clearing house. Throws LocalNodeError, DeploymentFailed, and what `list` throws. */
+export async function startWorld<T>(plan: WorldPlan<T>): Promise<{ readonly world: World; readonly listing: T }> {
+  const { unproven, seed, signal } = plan;
+  let listing: T | undefined;
+  // Filled when the feeds stand, just before the house is deployed.
+  const markets: MarketTerms[] = [];
   const exchange = await startLocalExchange({
     clearingTerms: CLEARING_TERMS,
     markets,
     governanceDelay: GOVERNANCE_DELAY,
-    prepare: async (url, deployerKey) =>
-      unproven ? { libraries: { BatchVerifier: await deployUnproven(url, deployerKey) } } : {},
+    prepare: async (url, deployerKey) => {
+      const deploy = await deployer(url, deployerKey);
+      const feeds: Hex[] = [];
+      for (let slot = 0; slot < plan.feeds; slot++) feeds.push(await deploy("PriceFeed"));
+      const first = plan.list(feeds);
+      listing = first.listing;
+      markets.push(...first.terms);
+      return unproven ? { libraries: { BatchVerifier: await deploy("UnprovenVerifier") } } : {};
+    },
   });
   let prover: Prover | undefined;
   try {
@@ -101,7 +118,7 @@ export async function startWorld({ markets, seed, unproven, signal }: WorldPlan)
       await prover?.close();
       await exchange.stop();
     };
-    return {
+    const world: World = {
       exchange,
       state,
       operator: senderOf(url, chain.chainId, operatorKey),
@@ -115,6 +132,8 @@ export async function startWorld({ markets, seed, unproven, signal }: WorldPlan)
       signal,
       stop,
     };
+    if (listing === undefined) throw new HedgerowError("NothingListed", "the house was deployed without its markets");
+    return { world, listing };
   } catch (error) {
     await prover?.close();
     await exchange.stop();
@@ -122,14 +141,12 @@ export async function startWorld({ markets, seed, unproven, signal }: WorldPlan)
   }
 }
 
-async function deployUnproven(url: string, privateKey: Hex): Promise<Hex> {
+/** Deploys contracts without arguments by their names. */
+async function deployer(url: string, privateKey: Hex): Promise<(name: string) => Promise<Hex>> {
   const client = publicClientOf(url, await publicClientOf(url, 0).getChainId());
-  const wallet = createWalletClient({
-    account: privateKeyToAccount(privateKey),
-    chain: client.chain,
-    transport: http(url),
-  });
-  return (await deployWithLibraries(wallet, client, "UnprovenVerifier")).address;
+  const account = privateKeyToAccount(privateKey);
+  const wallet = createWalletClient({ account, chain: client.chain, transport: http(url) });
+  return async (name) => (await deployWithLibraries(wallet, client, name)).address;
 }
 
 // ------------------------------------------------------------------ time
@@ -256,6 +273,24 @@ export async function send({ exchange }: World, sender: Sender, data: Hex, to: H
   } catch (error) {
     throw refusalOf(error);
   }
+}
+
+/** The operator puts an amount of its own at stake. */
+export async function stakeAsOperator({ exchange, operator }: World, amount: bigint): Promise<void> {
+  const { url, deployed, operatorKey, chain } = exchange;
+  await drawFromFaucet(url, deployed.token, operatorKey, operator.address, amount);
+  await approve(chain, operator, amount);
+  await call(chain, operator, { functionName: "stake", args: [amount] });
+}
+
+/** Decimals of a feed's answers. */
+export const FEED_DECIMALS = 8;
+const FEED_ABI = parseAbi(["function publish(int256 answer, uint256 updatedAt)"]);
+
+/** Lets a feed say what a contract is worth at its end. */
+export async function publishAnswer(world: World, feed: Hex, answer: bigint): Promise<void> {
+  const args = [answer, await world.exchange.now()] as const;
+  await send(world, world.owner, encodeFunctionData({ abi: FEED_ABI, functionName: "publish", args }), feed);
 }
 
 /** Publishes the terms of a slot; they take effect after the registry's delay. */
