@@ -608,6 +608,29 @@ export const EXPLANATIONS: Readonly<Record<string, Explanation>> = {
     ({ text }) => `${text("file")} cannot be written: ${text("reason")}.`,
   ),
 
+  // ------------------------------------------------------------------------------------------ checking the chain
+  ChainContradiction: refused(
+    "What the chain shows contradicts the rules: a proof, a fill, a note, a price or a sum is not what it must be.",
+    "Ask another node first; if it says the same, show it to others and to the operator, and keep what you hold back.",
+    ({ text }) => `${text("where")}: ${text("what")}, against ${text("rule")}.`,
+  ),
+  BrokenRule: refused("A step that the chain shows breaks a rule.", "hedgerow verify-day says which, and where."),
+  HistoryUnreadable: unreachable(
+    "The node does not tell the whole history of the clearing house.",
+    "Ask another node: --chain URL.",
+    ({ text }) => `${text("what")}.`,
+  ),
+  DayNotOver: usage(
+    "Only whole days are verified, and this one is not over.",
+    "Name an earlier day, or wait until the next one has opened.",
+    ({ text }) => `Day ${text("epoch")} is not over: only days before ${text("present")} are.`,
+  ),
+  HouseUnproven: usage(
+    "The day is not verified, proofs not checked: this house runs the unproven verifier.",
+    "--unproven checks everything else.",
+  ),
+  KeyMismatch: fault("The verifying key is not the one that this version pins.", "Take a whole copy of this version."),
+
   // ------------------------------------------------------------------------------------------ files and programs
   BadParams: usage("What was asked of the wallet makes no sense.", "COMMAND --help shows what it takes."),
   BadName: usage("This is no name.", "Use 1 to 32 small letters, digits and hyphens, and no hyphen first."),

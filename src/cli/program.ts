@@ -17,6 +17,7 @@ import { groupOf, type Io, TERMINAL, withJson } from "./session.ts";
 import { addSettleDayCommands } from "./settleDay.ts";
 import { addSimulateCommand } from "./simulate.ts";
 import { addAccountCommands, addTradeCommands } from "./trade.ts";
+import { addVerifyDayCommands } from "./verifyDay.ts";
 import { addWalletCommands } from "./wallet.ts";
 import { folded } from "./wrapped.ts";
 import manifest from "../../package.json" with { type: "json" };
@@ -84,6 +85,7 @@ export function buildProgram(io: Io = TERMINAL): Command {
   addCloseEarlyCommands(program, io);
   addSettleDayCommands(program, io);
   addSimulateCommand(program);
+  addVerifyDayCommands(program);
   addToolCommands(program);
   addHelpCommands(program, io);
   for (const [heading, names] of GROUPS) {

@@ -19,7 +19,7 @@ export type CallTransition = {
 /** A transition that was understood. `fields` are the very bytes that its proof binds. */
 export type ReadTransition = Omit<CallTransition, "action"> & { readonly action: Action };
 
-/** Understands a transition of calldata. Throws Fault, and viem's errors for fields that are none. */
+/** Understands a transition of calldata. Throws BrokenRule, and viem's errors for fields that are none. */
 export function readTransition({ action, ...rest }: CallTransition): ReadTransition {
   const name = ACTIONS[action];
   must(name !== undefined, "ACT-1", `action ${action} does not exist`);

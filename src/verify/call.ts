@@ -31,7 +31,7 @@ export type Call = {
   readonly proofs: ProofTask[];
 };
 
-/** The house must have emitted this event next. Throws Fault. */
+/** The house must have emitted this event next. Throws BrokenRule. */
 export function emitted({ logs }: Call, eventName: EventName, values: EventValues): void {
   logs.expect(eventName, values);
 }
@@ -41,7 +41,7 @@ export function pulled({ house, sender, moves }: Call, amount: bigint): void {
   moves.push({ from: sender, to: house.address, amount });
 }
 
-/** A payment: it arrived, or the token refused it and it is owed (spec PAY-3). Throws Fault. */
+/** A payment: it arrived, or the token refused it and it is owed (spec PAY-3). Throws BrokenRule. */
 export function paid(call: Call, to: Hex, amount: bigint): void {
   const { house, logs, moves } = call;
   if (amount === 0n) return;

@@ -3,9 +3,10 @@ import { clearingHouseAbi } from "../protocol/abi.ts";
 import type { Hex } from "../protocol/keys.ts";
 import { zeroNote } from "../protocol/note.ts";
 import { type Call, emitted, paid, pulled } from "./call.ts";
-import { close, open } from "./cycle.ts";
+import { takeAbandoned } from "./closeOut.ts";
+import { beginRenewals, close, closeEarly, markRenewals, open } from "./cycle.ts";
 import { lower } from "./deployment.ts";
-import { Fault, must } from "./errors.ts";
+import { BrokenRule, must } from "./errors.ts";
 import { applyFills, fillsHashOf } from "./fills.ts";
 import type { PricedDay } from "./prices.ts";
 import { appendTo, applyBatch, applyDirect, forfeit, readTransitions } from "./transitions.ts";
@@ -16,7 +17,7 @@ type ArgsOf<Name extends HouseCall["functionName"]> = Extract<HouseCall, { funct
 /** What a call of the house did beyond its events. */
 export type Done = { readonly settled?: ReadonlyMap<number, PricedDay>; readonly opened?: true };
 
-/** Replays one call of the house: its checks, what it changes, and what it must have emitted. Throws Fault. */
+/** Replays one call of the house: its checks, what it changes, and what it must have emitted. Throws BrokenRule. */
 export function replayCall(call: Call, input: Hex): Done {
   const { functionName, args } = decodeFunctionData({ abi: clearingHouseAbi, data: input });
   switch (functionName) {
@@ -38,15 +39,30 @@ export function replayCall(call: Call, input: Hex): Done {
       return collectFees(call, args);
     case "closeEpoch":
       return { settled: close(call, args[0]) };
+    case "closeEarly":
+      closeEarly(call, args[0]);
+      return {};
+    case "beginRenewals":
+      beginRenewals(call);
+      return {};
+    case "takeAbandoned":
+      takeAbandoned(call, args[0]);
+      return {};
     case "openEpoch":
       open(call);
       return { opened: true };
+    case "stake":
+      return stake(call, args);
+    case "requestUnstake":
+      return requestUnstake(call);
+    case "unstake":
+      return unstake(call);
     case "forfeitBond":
       return forfeitBond(call, args);
     case "contributeToFund":
       return contributeToFund(call, args);
     default:
-      throw new Fault("VER-4", `a call of ${functionName} changes nothing, and yet there are logs of it`);
+      throw new BrokenRule("VER-4", `a call of ${functionName} changes nothing, and yet there are logs of it`);
   }
 }
 
@@ -107,6 +123,7 @@ function openSeat(call: Call, [ownerKey]: ArgsOf<"openSeat">): Done {
 }
 
 function submitTransitions(call: Call, [transitions, proofs]: ArgsOf<"submitTransitions">): Done {
+  markRenewals(call);
   applyDirect(call, readTransitions(call, transitions, proofs, false));
   return {};
 }
@@ -131,6 +148,7 @@ function submitBatch(
   must(sender === house.operator, "BAT-1", `${sender} posted a batch, but ${house.operator} is the operator`);
   must(batchNumber === house.lastBatch + 1, "BAT-1", `batch ${batchNumber} comes after batch ${house.lastBatch}`);
   stampBatch(call, batchNumber);
+  markRenewals(call);
   const read = readTransitions(call, transitions, proofs, true);
   const payOut = applyBatch(call, read, () => applyFills(call, orders, fills));
   const fillsHash = fillsHashOf(orders, fills);
@@ -157,11 +175,14 @@ function collectFees(call: Call, [address]: ArgsOf<"collectFees">): Done {
 }
 
 function forfeitBond(call: Call, [ownerKey]: ArgsOf<"forfeitBond">): Done {
-  const { house } = call;
+  const { house, sender } = call;
   const seat = house.seats.get(ownerKey);
   const isLate = seat?.status === "active" && house.epoch > seat.lastEpoch + house.terms.flatGraceEpochs;
   must(isLate && seat.bond > 0n, "DEF-9", `the bond of seat ${ownerKey} was not to be forfeited`);
-  forfeit(call, ownerKey, seat);
+  const { reporterReward } = house.terms;
+  const reward = reporterReward < seat.bond ? reporterReward : seat.bond;
+  forfeit(call, ownerKey, seat, reward);
+  paid(call, sender, reward);
   return {};
 }
 
@@ -170,5 +191,38 @@ function contributeToFund(call: Call, [amount]: ArgsOf<"contributeToFund">): Don
   call.house.ledger.guarantyFund += amount;
   emitted(call, "FundContributed", { from: call.sender, amount });
   pulled(call, amount);
+  return {};
+}
+
+function stake(call: Call, [amount]: ArgsOf<"stake">): Done {
+  const { house, sender } = call;
+  must(amount > 0n, "FND-6", "a stake of nothing was accepted");
+  const own = house.stakes.get(sender) ?? { amount: 0n, withdrawableIn: 0 };
+  house.stakes.set(sender, { ...own, amount: own.amount + amount });
+  house.ledger.operatorStake += amount;
+  emitted(call, "Staked", { operator: sender, amount });
+  pulled(call, amount);
+  return {};
+}
+
+function requestUnstake(call: Call): Done {
+  const { house, sender } = call;
+  const own = house.stakes.get(sender);
+  must(own !== undefined && own.amount > 0n, "FND-6", `${sender} asks for a stake that is not there`);
+  own.withdrawableIn = house.epoch + 2;
+  emitted(call, "UnstakeRequested", { operator: sender, withdrawableIn: own.withdrawableIn });
+  return {};
+}
+
+function unstake(call: Call): Done {
+  const { house, sender } = call;
+  const own = house.stakes.get(sender);
+  must(own !== undefined && own.amount > 0n, "FND-6", `${sender} takes a stake that is not there`);
+  const isTime = house.phase === "trading" && house.epoch === own.withdrawableIn;
+  must(isTime, "FND-6", `a stake of day ${own.withdrawableIn} was taken in the ${house.phase} of day ${house.epoch}`);
+  house.stakes.delete(sender);
+  house.ledger.operatorStake -= own.amount;
+  emitted(call, "Unstaked", { operator: sender, amount: own.amount });
+  paid(call, sender, own.amount);
   return {};
 }

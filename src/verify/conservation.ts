@@ -6,20 +6,25 @@ import type { House, Ledger } from "./state.ts";
 /** The public buckets, the tokens that the house holds by the token's own logs, and what came without a call. */
 export type Totals = Ledger & { readonly ticketCash: bigint; readonly tokens: bigint; readonly unasked: bigint };
 
-/** Everything that has to add up (spec CON-1, CON-2, CON-8, CON-9). Throws Fault. */
+/** Everything that has to add up (spec CON-1, CON-2, CON-8, CON-9). Throws BrokenRule. */
 export function assertWhole(house: House, tokens: { readonly held: bigint; readonly unasked: bigint }): Totals {
   const ticketCash = house.sums.reduce((sum, { cash }) => sum + cash, 0n);
   const buckets = Object.values(house.ledger).reduce((sum, amount) => sum + amount, ticketCash);
   const due = tokens.held - tokens.unasked;
   must(buckets === due, "CON-1", `the buckets sum to ${buckets}, but the token moved ${due} into the house`);
+  for (const [name, amount] of Object.entries(house.ledger)) {
+    const mayBeNegative = name === "poolCash" || name === "closeOutAccount";
+    must(mayBeNegative || amount >= 0n, "CON-1", `${name} is ${amount}`);
+  }
   for (let slot = 0; slot < SLOTS; slot++) {
-    const net = (house.poolPositions[slot] ?? 0n) + (house.sums[slot]?.net ?? 0n) + (house.fundPositions[slot] ?? 0n);
+    const net =
+      (house.poolPositions[slot] ?? 0n) + (house.sums[slot]?.net ?? 0n) + (house.closeOutPositions[slot] ?? 0n);
     must(net === 0n, "CON-2", `the positions in slot ${slot} sum to ${net}`);
   }
   return { ...house.ledger, ticketCash, tokens: tokens.held, unasked: tokens.unasked };
 }
 
-/** The parts of the buckets one by one (spec CON-8, CON-9). Throws Fault. */
+/** The parts of the buckets one by one (spec CON-8, CON-9). Throws BrokenRule. */
 export function assertParts(house: House): void {
   const sumOf = <T>(items: Iterable<T>, amountOf: (item: T) => bigint): bigint =>
     [...items].reduce((sum, item) => sum + amountOf(item), 0n);

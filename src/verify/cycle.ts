@@ -1,19 +1,19 @@
-import { equityInBand, feeAtDefault } from "../protocol/epoch.ts";
+import { feeAtDefault } from "../protocol/epoch.ts";
 import { SLOTS } from "../protocol/note.ts";
 import { type Call, emitted } from "./call.ts";
 import { must } from "./errors.ts";
-import { poolCover } from "./pool.ts";
 import { attestedPrices, type CallQuote, clamp, finalMean, type PricedDay, pricedDay, reachable } from "./prices.ts";
 import type { MarketTerms } from "./registry.ts";
 import type { House, Market } from "./state.ts";
+import { cover, tearUp } from "./waterfall.ts";
 
-/** Lists what the registry published and begins the first day, as the deployment does. Throws Fault. */
+/** Lists what the registry published and begins the first day, as the deployment does. Throws BrokenRule. */
 export function start(call: Call): void {
   for (let slot = 0; slot < SLOTS; slot++) list(call.house.market(slot, 1), call.registry.termsOf(slot, call.time));
   beginTrading(call);
 }
 
-/** Ends Trading: prices the day and freezes the next one around it (spec EPO-3, EPO-7). Throws Fault. */
+/** Ends Trading: prices the day and freezes the next one around it (spec EPO-3, EPO-7). Throws BrokenRule. */
 export function close(call: Call, quotes: readonly CallQuote[]): ReadonlyMap<number, PricedDay> {
   const { house, registry, sender, time, block } = call;
   must(house.phase === "trading", "EPO-3", "a day was closed that was closed already");
@@ -25,46 +25,86 @@ export function close(call: Call, quotes: readonly CallQuote[]): ReadonlyMap<num
 
   const attested = attestedPrices(call, quotes);
   const days = new Map<number, PricedDay>();
-  let expiring = 0;
-  for (let slot = 0; slot < SLOTS; slot++) {
-    const market = house.market(slot);
-    if (market.listed) {
-      const windowStart = today.closingTime - BigInt(terms.settlementWindow);
-      const day = pricedDay(market, windowStart, attested, slot);
-      days.set(slot, day);
-      market.settlementPrice = day.price;
-      emitted(call, "SettlementPriced", { epoch: house.epoch, slot, ...day });
-      if (market.lastTradingTime <= today.closingTime) settleFinally(house, market, slot);
-      if (market.expired) expiring |= 1 << slot;
-    }
-    rollOver(call, slot, registry.termsOf(slot, time));
-  }
+  today.markets.forEach((market, slot) => {
+    if (!market.listed) return;
+    const day = pricedDay(market, today.closingTime - BigInt(terms.settlementWindow), attested, slot);
+    days.set(slot, day);
+    market.settlementPrice = day.price;
+    emitted(call, "SettlementPriced", { epoch: house.epoch, slot, ...day });
+    if (market.lastTradingTime <= today.closingTime) settleFinally(call, market, slot);
+  });
   today.closedAt = time;
   today.closedBlock = block;
   house.phase = "window";
-  const settlementPrice = today.markets.map((market) => (market.listed ? market.settlementPrice : 0n));
-  emitted(call, "EpochClosed", { epoch: house.epoch, settlementPrice, expiring });
+  tearUp(call);
+  for (let slot = 0; slot < SLOTS; slot++) rollOver(call, slot, registry.termsOf(slot, time));
+  emitted(call, "EpochClosed", {
+    epoch: house.epoch,
+    settlementPrice: today.markets.map(({ settlementPrice }) => settlementPrice),
+    expiring: today.markets.reduce((mask, { expired }, slot) => (expired ? mask | (1 << slot) : mask), 0),
+  });
   return days;
 }
 
-/** Ends the window: left-over tickets, expiries, the next day, the waterfall (spec EPO-8). Throws Fault. */
+/** Lets the day end early on which a market waits at its limit (spec EPO-13). Throws BrokenRule. */
+export function closeEarly(call: Call, slot: number): void {
+  const { house, time } = call;
+  const { today, terms } = house;
+  const market = house.market(slot);
+  must(house.phase === "trading" && market.listed, "EPO-13", "a day was moved up outside Trading");
+  const lockTime = BigInt(terms.lockTime);
+  const closingTime = time + BigInt(terms.lockNotice);
+  const movable = lockTime > 0n && !today.movedUp && closingTime < today.closingTime;
+  must(movable, "EPO-13", `the closing time ${today.closingTime} was moved up to ${closingTime}`);
+  const earliest = today.openedAt + BigInt(terms.callAuction) + lockTime;
+  must(time >= earliest, "EPO-13", `the day was moved up at ${time}, before ${earliest}`);
+  const first = (time - lockTime + 59n) / 60n;
+  const late = market.fills.filter(({ execTime }) => execTime / 60n >= first);
+  const volume = late.reduce((sum, { quantity }) => sum + quantity, 0n);
+  const { down, up } = reachable(market);
+  const locked = [down, up].some((limit) => late.every(({ price }) => price === limit));
+  must(locked && volume >= BigInt(market.minimumVolume), "EPO-13", `slot ${slot} was not locked at a limit`);
+  today.closingTime = closingTime;
+  today.movedUp = true;
+  emitted(call, "ClosingMovedUp", { epoch: house.epoch, slot, closingTime });
+}
+
+/** Stamps the beginning of part B at somebody's wish (spec EPO-6). Throws BrokenRule. */
+export function beginRenewals(call: Call): void {
+  const { house, time, block } = call;
+  must(house.phase === "window" && house.inPartB(time, block), "EPO-6", "renewals were begun before part B");
+  markRenewals(call);
+}
+
+/** Stamps the beginning of part B, if nobody did yet. Throws BrokenRule. */
+export function markRenewals(call: Call): void {
+  const { house, time, block } = call;
+  const { today, epoch } = house;
+  if (house.phase !== "window" || today.renewalsBlock !== 0n || !house.inPartB(time, block)) return;
+  today.renewalsBlock = block;
+  emitted(call, "RenewalsBegun", { epoch, blockNumber: block });
+}
+
+/** Ends the window: left-over tickets, expiries, the next day, the waterfall (spec EPO-8). Throws BrokenRule. */
 export function open(call: Call): void {
   const { house, time, block } = call;
   must(house.phase === "window", "EPO-6", "a day was opened outside the window");
-  const { closedAt, closedBlock, markets } = house.today;
+  const { closedAt, renewalsBlock, markets } = house.today;
   const { windowA, windowB, windowBlocks } = house.terms;
   const earliest = closedAt + BigInt(windowA) + BigInt(windowB);
   must(time >= earliest, "EPO-6", `the next day was opened at ${time}, before ${earliest}`);
-  const earliestBlock = closedBlock + 2n * BigInt(windowBlocks);
+  must(renewalsBlock > 0n, "EPO-6", "the next day was opened though part B was never seen to begin");
+  const earliestBlock = renewalsBlock + BigInt(windowBlocks);
   must(block >= earliestBlock, "EPO-6", `the next day was opened in block ${block}, before ${earliestBlock}`);
   markets.forEach((market, slot) => {
     if (!market.listed) return;
     bookLeftOver(call, market, slot);
     if (market.expired) expire(house, market, slot);
   });
+  const { operator } = house;
   house.epoch += 1;
   beginTrading(call);
-  coverGap(call);
+  cover(call, operator);
 }
 
 function beginTrading(call: Call): void {
@@ -79,33 +119,53 @@ function beginTrading(call: Call): void {
 
 // ------------------------------------------------------------------ close
 
-/** The mean of a contract's last days settles it, unless the limits cut it off (spec SET-9, SET-10). */
-function settleFinally(house: House, market: Market, slot: number): void {
-  const mean = finalMean(house, market, slot);
-  if (mean === undefined) return;
+/**
+ * A contract's end: at its feed's price or the mean of its last days, unless the limits cut it off (spec SET-9, SET-10).
+ * What a feed said is the house's word: no log holds it.
+ */
+function settleFinally(call: Call, market: Market, slot: number): void {
+  const { house, logs } = call;
   const { down, up } = reachable(market);
-  market.settlementPrice = clamp(mean, down, up);
-  market.expired = mean >= down && mean <= up;
+  const fromFeed = BigInt(market.priceFeed) !== 0n && logs.nextValue("FinalPriced", "fromFeed") === true;
+  if (fromFeed) {
+    const price = logs.nextValue("FinalPriced", "price");
+    must(typeof price === "bigint", "SET-9", `slot ${slot} has no final price`);
+    market.expired = logs.nextValue("FinalPriced", "expired") === true;
+    const possible = market.expired
+      ? price >= down && price <= up && price % market.tick === 0n
+      : price === down || price === up;
+    must(possible, "SET-10", `the feed's final price ${price} of slot ${slot} is none that the limits let through`);
+    market.settlementPrice = price;
+  } else {
+    const mean = finalMean(house, market, slot);
+    if (mean === undefined) return;
+    market.settlementPrice = clamp(mean, down, up);
+    market.expired = mean >= down && mean <= up;
+  }
+  const { settlementPrice: price, expired } = market;
+  emitted(call, "FinalPriced", { epoch: house.epoch, slot, fromFeed, price, expired });
 }
 
 /** Carries a contract into the next day around its settlement price, or lists a new one in a free slot. */
 function rollOver({ house, time }: Call, slot: number, terms: MarketTerms | undefined): void {
   const market = house.market(slot);
   const next = house.market(slot, house.epoch + 1);
-  if (!market.listed || market.expired) {
+  if (!market.listed || (market.expired && !market.tornUp)) {
     const isNew = terms !== undefined && terms.contractId !== market.contractId && terms.lastTradingTime > time;
     if (isNew) list(next, terms);
     return;
   }
-  if (terms !== undefined && mayFollow(market, terms)) {
-    list(next, terms);
-  } else {
-    const { fills: _fills, ...kept } = market;
-    Object.assign(next, { ...kept, settlementPrice: 0n, auctionPrice: undefined });
-  }
+  if (terms !== undefined && mayFollow(market, terms)) list(next, terms);
+  else Object.assign(next, { ...market, ...UNSETTLED, fills: next.fills });
   next.centre = market.settlementPrice;
+  const move = next.centre - market.centre;
+  const atLimit = (move < 0n ? -move : move) >= market.priceLimit;
+  next.priceLimit = atLimit ? next.expandedLimit : next.dailyLimit;
   next.closingOnly = market.lastTradingTime <= house.today.closingTime;
 }
+
+/** What a day begins without. */
+const UNSETTLED = { settlementPrice: 0n, expired: false, tornUp: false, auctionPrice: undefined };
 
 /** New terms of a running contract take effect only where dropping out at the day's end stays no option (spec GOV-8). */
 function mayFollow(market: Market, terms: MarketTerms): boolean {
@@ -113,7 +173,9 @@ function mayFollow(market: Market, terms: MarketTerms): boolean {
     terms.contractId === market.contractId &&
     terms.tick === market.tick &&
     terms.lastTradingTime === market.lastTradingTime &&
-    terms.priceLimit <= market.closeOutFee &&
+    terms.priceFeed === market.priceFeed &&
+    terms.feedMultiplier === market.feedMultiplier &&
+    terms.expandedLimit <= market.closeOutFee &&
     terms.initialMargin >= market.closeOutFee
   );
 }
@@ -121,7 +183,7 @@ function mayFollow(market: Market, terms: MarketTerms): boolean {
 function list(market: Market, terms: MarketTerms | undefined): void {
   if (terms === undefined) return;
   const { listingPrice, ...kept } = terms;
-  Object.assign(market, { ...kept, centre: listingPrice, listed: true });
+  Object.assign(market, { ...kept, dailyLimit: terms.priceLimit, centre: listingPrice, listed: true });
 }
 
 // ------------------------------------------------------------------ open
@@ -135,13 +197,13 @@ function bookLeftOver(call: Call, market: Market, slot: number): void {
   const atSettlement = sums.net * market.settlementPrice;
   const fees = sums.gross * feeAtDefault(market);
   let claims = sums.cash + atSettlement - fees;
-  ledger.guarantyFund += fees - atSettlement;
+  ledger.closeOutAccount += fees - atSettlement;
   if (claims < 0n) {
-    ledger.guarantyFund += claims;
+    ledger.closeOutAccount += claims;
     claims = 0n;
   }
   ledger.claims += claims;
-  house.fundPositions[slot] = (house.fundPositions[slot] ?? 0n) + sums.net;
+  house.closeOutPositions[slot] = (house.closeOutPositions[slot] ?? 0n) + sums.net;
   const { net, gross } = sums;
   Object.assign(sums, { cash: 0n, net: 0n, gross: 0n });
   emitted(call, "LeftOverTickets", { epoch: house.epoch, slot, claims, net, gross });
@@ -149,25 +211,9 @@ function bookLeftOver(call: Call, market: Market, slot: number): void {
 
 /** An expired contract becomes cash everywhere (spec CON-6). */
 function expire(house: House, market: Market, slot: number): void {
-  const { ledger, poolPositions, fundPositions } = house;
+  const { ledger, poolPositions, closeOutPositions } = house;
   ledger.poolCash += (poolPositions[slot] ?? 0n) * market.settlementPrice;
-  ledger.guarantyFund += (fundPositions[slot] ?? 0n) * market.settlementPrice;
+  ledger.closeOutAccount += (closeOutPositions[slot] ?? 0n) * market.settlementPrice;
   poolPositions[slot] = 0n;
-  fundPositions[slot] = 0n;
-}
-
-/** The guaranty fund fills a hole of the pool as far as it can itself pay at the worst price (spec FND-4). */
-function coverGap(call: Call): void {
-  const { house } = call;
-  const cover = poolCover(house);
-  if (cover >= 0n) return;
-  const available = house.today.markets.reduce(
-    (cash, { centre, priceLimit }, slot) => equityInBand(cash, house.fundPositions[slot] ?? 0n, centre, priceLimit),
-    house.ledger.guarantyFund,
-  );
-  const wanted = available < -cover ? available : -cover;
-  const fromFund = wanted < 0n ? 0n : wanted;
-  house.ledger.guarantyFund -= fromFund;
-  house.ledger.poolCash += fromFund;
-  emitted(call, "WaterfallStep", { epoch: house.epoch, gap: -cover, fromFund });
+  closeOutPositions[slot] = 0n;
 }

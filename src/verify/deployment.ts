@@ -14,14 +14,14 @@ const WORD = 64;
 const HOUSE = clearingHouseAbi.find((item) => item.type === "constructor");
 const REGISTRY = marketRegistryAbi.find((item) => item.type === "constructor");
 
-/** What a house was deployed with. Throws Fault. */
+/** What a house was deployed with. Throws BrokenRule. */
 export function houseArguments(input: Hex) {
   must(HOUSE !== undefined, "VER-2", "the house's constructor is unknown");
   const [token, registry, terms] = decodeAbiParameters(HOUSE.inputs, lastWords(input, wordsOf(HOUSE.inputs)));
   return { token: lower(token), registry: lower(registry), terms };
 }
 
-/** What a registry was deployed with. Throws Fault. */
+/** What a registry was deployed with. Throws BrokenRule. */
 export function registryArguments(input: Hex) {
   must(REGISTRY !== undefined, "VER-2", "the registry's constructor is unknown");
   const [delay, owner, operator, list] = REGISTRY.inputs;

@@ -44,18 +44,18 @@ export class HouseUnproven extends HedgerowError {
 }
 
 /** A rule that a step of the replay breaks. The replay says where. */
-export class Fault extends HedgerowError {
+export class BrokenRule extends HedgerowError {
   readonly rule: string;
 
   constructor(rule: string, what: string) {
-    super("Fault", what, { rule });
+    super("BrokenRule", what, { rule });
     this.rule = rule;
   }
 }
 
-/** Throws Fault unless a rule is kept. */
+/** Throws BrokenRule unless a rule is kept. */
 export function must(kept: boolean, rule: string, what: string): asserts kept {
-  if (!kept) throw new Fault(rule, what);
+  if (!kept) throw new BrokenRule(rule, what);
 }
 
 /** The committed verifying key is not the pinned one. */

@@ -1,7 +1,7 @@
 import { type Abi, decodeEventLog, encodeAbiParameters, encodeEventTopics, type Hex as ViemHex } from "viem";
 import { clearingHouseAbi } from "../protocol/abi.ts";
 import type { Hex } from "../protocol/keys.ts";
-import { Fault, must } from "./errors.ts";
+import { BrokenRule, must } from "./errors.ts";
 import type { LogRecord } from "./history.ts";
 
 /** Name of an event of the clearing house. */
@@ -27,7 +27,14 @@ export class Logs {
     return log === undefined ? undefined : (decode(log)?.eventName ?? "a log that is no event of the house");
   }
 
-  /** The next log must be this event, to the last bit. Throws Fault. */
+  /** The value of the next event by name, where it is this one: for what the house learned from outside. */
+  nextValue(eventName: EventName, value: string): unknown {
+    const log = this.#logs[this.#next];
+    const found = log === undefined ? undefined : decode(log);
+    return found?.eventName === eventName ? found.args[value] : undefined;
+  }
+
+  /** The next log must be this event, to the last bit. Throws BrokenRule. */
   expect(eventName: EventName, values: EventValues): void {
     const log = this.#logs[this.#next];
     must(log !== undefined, "VER-4", `event ${eventName} is missing`);
@@ -35,7 +42,7 @@ export class Logs {
     this.#next += 1;
   }
 
-  /** There must be no further log. Throws Fault. */
+  /** There must be no further log. Throws BrokenRule. */
   expectEnd(): void {
     const name = this.nextName;
     must(name === undefined, "VER-4", `event ${name ?? ""} is one that nothing explains`);
@@ -70,27 +77,26 @@ function decode(log: LogRecord): { readonly eventName: string; readonly args: Ev
   if (signature === undefined) return undefined;
   const topics: [signature: ViemHex, ...args: ViemHex[]] = [signature, ...rest];
   try {
-    const { eventName, args } = decodeEventLog({ abi: ABI, topics, data: log.data });
-    if (eventName === undefined) return undefined;
-    return { eventName, args: Object.fromEntries(Object.entries(args ?? {})) };
+    const { eventName, args } = decodeEventLog({ abi: clearingHouseAbi, topics, data: log.data });
+    return { eventName, args: Object.fromEntries(Object.entries(args)) };
   } catch {
     return undefined;
   }
 }
 
 /** Says in what a log differs from the event that is due in its place. */
-function differing(log: LogRecord, eventName: EventName, values: EventValues): Fault {
+function differing(log: LogRecord, eventName: EventName, values: EventValues): BrokenRule {
   const found = decode(log);
   if (found === undefined)
-    return new Fault("VER-4", `event ${eventName} is missing, a log that is none is in its place`);
+    return new BrokenRule("VER-4", `event ${eventName} is missing, a log that is none is in its place`);
   if (found.eventName !== eventName) {
-    return new Fault("VER-4", `event ${eventName} is missing, ${found.eventName} is in its place`);
+    return new BrokenRule("VER-4", `event ${eventName} is missing, ${found.eventName} is in its place`);
   }
   for (const { name = "" } of inputsOf(eventName)) {
     const [is, due] = [textOf(found.args[name]), textOf(values[name])];
-    if (is !== due) return new Fault("VER-4", `${eventName}.${name} is ${is}, but ${due} is due`);
+    if (is !== due) return new BrokenRule("VER-4", `${eventName}.${name} is ${is}, but ${due} is due`);
   }
-  return new Fault("VER-4", `event ${eventName} is not encoded as the contract does`);
+  return new BrokenRule("VER-4", `event ${eventName} is not encoded as the contract does`);
 }
 
 function textOf(value: unknown): string {

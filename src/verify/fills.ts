@@ -23,7 +23,7 @@ export type CallFill = {
 
 const MOST_SEQ_STEP = 1n << 32n;
 
-/** Checks and applies the fills of a batch, one after the other (spec FIL-1 to FIL-18). Throws Fault, TicketBelowMargin. */
+/** Checks and applies the fills of a batch, one after the other (spec FIL-1 to FIL-18). Throws BrokenRule, TicketBelowMargin. */
 export function applyFills(call: Call, calldata: readonly CallOrder[], fills: readonly CallFill[]): void {
   const { house } = call;
   if (fills.length === 0) return;

@@ -25,8 +25,8 @@ export const MOST_QUANTITY = 2 ** 31 - 1;
 const SIDES: readonly Side[] = ["buy", "sell"];
 const TIMES_IN_FORCE: readonly TimeInForce[] = ["GTC", "IOC", "FOK"];
 
-/** An order as it stands in calldata, in the words of the protocol. Throws Fault. */
-export function readOrder({ r: _r, vs: _vs, ...order }: CallOrder): Order {
+/** An order as it stands in calldata, in the words of the protocol. Throws BrokenRule. */
+export function readOrder(order: CallOrder): Order {
   const side = SIDES[order.side];
   const timeInForce = TIMES_IN_FORCE[order.timeInForce];
   must(
@@ -37,7 +37,7 @@ export function readOrder({ r: _r, vs: _vs, ...order }: CallOrder): Order {
   return { ...order, side, timeInForce };
 }
 
-/** The session key signed this very order (spec ORD-12). Throws Fault. */
+/** The session key signed this very order (spec ORD-12). Throws BrokenRule. */
 export function assertSigned(house: House, sessionKey: Hex, order: Order, { r, vs }: CallOrder): void {
   const signer = recoverSigner(orderHash(house.domain, order), fullSignature(r, vs));
   const { ticketId, clientId } = order;

@@ -33,7 +33,7 @@ const PRICE_RANGE = 1n << 79n;
 const OPEN_BID = -(1n << 87n);
 const OPEN_ASK = (1n << 87n) - 1n;
 
-/** The prices that the operator attested, each order of them checked (spec SET-4, SET-8). Throws Fault. */
+/** The prices that the operator attested, each order of them checked (spec SET-4, SET-8). Throws BrokenRule. */
 export function attestedPrices(call: Call, quotes: readonly CallQuote[]): Attested {
   let last = -1;
   const prices = new Map<number, { bid?: bigint | undefined; ask?: bigint | undefined }>();

@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { encodePacked, keccak256 } from "viem";
+import { getCurveFromName } from "ffjavascript";
 import { groth16 } from "snarkjs";
 import { z } from "zod";
 import type { Hex } from "../protocol/keys.ts";
@@ -76,4 +77,10 @@ async function holds(key: object, { a, b, c }: CallProof, signals: readonly bigi
     // Coordinates that are no points at all.
     return false;
   }
+}
+
+/** Ends the threads that checking proofs has started, so that the process can end. Nothing is checked after it. */
+export async function endProofs(): Promise<void> {
+  const curve = await getCurveFromName("bn128");
+  await curve.terminate();
 }

@@ -126,7 +126,7 @@ async function stepsOf(
 ): Promise<readonly Step[]> {
   const byBlock = Map.groupBy(logs, ({ blockHash }) => blockHash);
   const hashes = [...byBlock.keys()];
-  const steps: (Step & { readonly index: number })[] = [];
+  const steps: { readonly step: Step; readonly index: number }[] = [];
   for (let i = 0; i < hashes.length; i += AT_ONCE) {
     onRead("reading blocks", i, hashes.length);
     const some = hashes.slice(i, i + AT_ONCE);
@@ -148,11 +148,11 @@ async function stepsOf(
           logs: own.toSorted((a, b) => a.place - b.place).map(recordOf),
         };
         assertShown(step, clearingHouse);
-        steps.push({ ...step, index: transactionIndex });
+        steps.push({ step, index: transactionIndex });
       }
     }
   }
-  return steps.toSorted((a, b) => a.block - b.block || a.index - b.index).map(({ index: _index, ...step }) => step);
+  return steps.toSorted((a, b) => a.step.block - b.step.block || a.index - b.index).map(({ step }) => step);
 }
 
 function recordOf({ address, topics, data }: RawLog): LogRecord {

@@ -39,7 +39,7 @@ export class Registry {
     return inForce(this.#operator, time);
   }
 
-  /** Takes over what a call scheduled at a time. Throws Fault. */
+  /** Takes over what a call scheduled at a time. Throws BrokenRule. */
   follow(logs: readonly LogRecord[], time: bigint): void {
     for (const event of decoded(logs)) {
       if (event.eventName === "MarketScheduled") {
@@ -49,7 +49,7 @@ export class Registry {
         must(effectiveAt === time + this.#delay, "GOV-3", `terms of slot ${slot} take effect at ${effectiveAt}`);
         assertStep(slot, inForce(entry, time), terms);
         Object.assign(entry, { running: inForce(entry, time), scheduled: listed(terms), effectiveAt });
-      } else if (event.eventName === "OperatorScheduled") {
+      } else {
         const { operator, effectiveAt } = event.args;
         must(effectiveAt === time + this.#delay, "GOV-3", `operator ${operator} takes effect at ${effectiveAt}`);
         const running = inForce(this.#operator, time);
@@ -94,7 +94,8 @@ function listed(terms: MarketTerms | undefined): MarketTerms | undefined {
 function assertStep(slot: number, running: MarketTerms | undefined, next: MarketTerms): void {
   if (running?.contractId !== next.contractId) return;
   const kept = running.tick === next.tick && running.lastTradingTime === next.lastTradingTime;
-  must(kept, "GOV-4", `slot ${slot} changes tick or end of a running contract`);
-  const small = next.priceLimit <= running.closeOutFee && next.initialMargin >= running.closeOutFee;
+  const fed = running.priceFeed === next.priceFeed && running.feedMultiplier === next.feedMultiplier;
+  must(kept && fed, "GOV-4", `slot ${slot} changes tick, feed or end of a running contract`);
+  const small = next.expandedLimit <= running.closeOutFee && next.initialMargin >= running.closeOutFee;
   must(small, "GOV-4", `slot ${slot} changes its margins by more than one step`);
 }

@@ -1,10 +1,10 @@
 import type { Hex } from "../protocol/keys.ts";
 import type { Call, ProofTask } from "./call.ts";
 import { type Done, replayCall } from "./calls.ts";
-import { assertWhole, type Totals } from "./conservation.ts";
+import { assertParts, assertWhole, type Totals } from "./conservation.ts";
 import { start } from "./cycle.ts";
 import { houseArguments, registryArguments } from "./deployment.ts";
-import { ChainContradiction, Fault, must } from "./errors.ts";
+import { ChainContradiction, BrokenRule, must } from "./errors.ts";
 import { Logs, type TokenMove, tokenMoveOf } from "./events.ts";
 import { type History, placeOf, type Step } from "./history.ts";
 import type { PricedDay } from "./prices.ts";
@@ -19,6 +19,8 @@ export type DayRecord = {
   readonly fills: number;
   readonly notes: number;
   readonly settlements: readonly (PricedDay & { readonly slot: number; readonly settlementPrice: bigint })[];
+  /** Share of withdrawals that is paid from then on; 1e18 is all of it. */
+  readonly payoutRatio: bigint;
   /** Every public bucket, by name, and what somebody sent without a call. */
   readonly totals: Totals;
 };
@@ -60,7 +62,11 @@ export function replay(history: History, lastEpoch = Infinity): Replay {
         ...day,
         settlementPrice: house.market(slot, epoch).settlementPrice,
       })),
-      totals: inPlace(step, () => assertWhole(house, books.tokens)),
+      payoutRatio: house.payoutRatio,
+      totals: inPlace(step, () => {
+        assertParts(house);
+        return assertWhole(house, books.tokens);
+      }),
     });
     [calls, notesBefore] = [0, house.notes.leaves];
     if (epoch >= lastEpoch) break;
@@ -187,6 +193,6 @@ function inPlace<T>(step: Step, work: () => T): T {
   } catch (error) {
     if (error instanceof ChainContradiction) throw error;
     const what = error instanceof Error ? (error.message.split("\n")[0] ?? "") : String(error);
-    throw new ChainContradiction(placeOf(step), what, error instanceof Fault ? error.rule : "VER-4");
+    throw new ChainContradiction(placeOf(step), what, error instanceof BrokenRule ? error.rule : "VER-4");
   }
 }

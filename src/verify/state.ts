@@ -1,4 +1,4 @@
-import type { EpochMarket, Phase } from "../protocol/epoch.ts";
+import { type EpochMarket, NO_FEED, type Phase } from "../protocol/epoch.ts";
 import type { Hex } from "../protocol/keys.ts";
 import { SLOTS } from "../protocol/note.ts";
 import { type Domain, domainOf } from "../protocol/order.ts";
@@ -28,6 +28,9 @@ export type Epoch = {
   openTickets: bigint;
   /** Number of the first batch of the settlement window; 0 before. */
   firstBatchInWindow: number;
+  /** Block in which part B of the window was first seen to have begun; 0 before. */
+  renewalsBlock: bigint;
+  movedUp: boolean;
   readonly markets: readonly Market[];
 };
 
@@ -67,8 +70,17 @@ export type Ledger = {
   bonds: bigint;
   fees: bigint;
   owed: bigint;
+  /** Stands for all abandoned positions; the only bucket besides the pool that may be negative. */
+  closeOutAccount: bigint;
+  operatorStake: bigint;
   guarantyFund: bigint;
 };
+
+/** What an operator put up to stand in for defaults. */
+export type Stake = { amount: bigint; withdrawableIn: number };
+
+/** A payout ratio of one. */
+export const WHOLE = 10n ** 18n;
 
 /** Everything that the clearing house remembers, as the replay has it. */
 export class House {
@@ -84,6 +96,8 @@ export class House {
   lastN = 0;
   lastExecTime = 0n;
   creditCount = 0n;
+  /** Share of a withdrawal that is paid, in WHOLE. */
+  payoutRatio = WHOLE;
   readonly ledger: Ledger = {
     poolCash: 0n,
     claims: 0n,
@@ -91,10 +105,12 @@ export class House {
     bonds: 0n,
     fees: 0n,
     owed: 0n,
+    closeOutAccount: 0n,
+    operatorStake: 0n,
     guarantyFund: 0n,
   };
   readonly poolPositions: bigint[] = Array<bigint>(SLOTS).fill(0n);
-  readonly fundPositions: bigint[] = Array<bigint>(SLOTS).fill(0n);
+  readonly closeOutPositions: bigint[] = Array<bigint>(SLOTS).fill(0n);
   readonly sums: Sums[] = Array.from({ length: SLOTS }, () => ({ cash: 0n, net: 0n, gross: 0n }));
   readonly notes = new NoteBook();
   readonly spent = new Set<bigint>();
@@ -102,6 +118,9 @@ export class House {
   readonly credits = new Map<bigint, Credit>();
   readonly tickets = new Map<Hex, Ticket>();
   readonly owedTo = new Map<Hex, bigint>();
+  readonly stakes = new Map<Hex, Stake>();
+  /** Auction bids that counted, by what was signed. */
+  readonly usedBids = new Set<Hex>();
   readonly #epochs = new Map<number, Epoch>();
 
   constructor(chainId: bigint, address: Hex, terms: Terms) {
@@ -123,6 +142,8 @@ export class House {
       liveSeats: 0n,
       openTickets: 0n,
       firstBatchInWindow: 0,
+      renewalsBlock: 0n,
+      movedUp: false,
       markets: Array.from({ length: SLOTS }, unlisted),
     };
     this.#epochs.set(number, blank);
@@ -134,14 +155,14 @@ export class House {
     return this.epochOf(this.epoch);
   }
 
-  /** A slot of an epoch, the present one by default. Throws Fault for a slot that does not exist. */
+  /** A slot of an epoch, the present one by default. Throws BrokenRule for a slot that does not exist. */
   market(slot: number, epoch = this.epoch): Market {
     const market = this.epochOf(epoch).markets[slot];
     must(market !== undefined, "ORD-3", `slot ${slot} does not exist`);
     return market;
   }
 
-  /** Running sums of a slot. Throws Fault. */
+  /** Running sums of a slot. Throws BrokenRule. */
   sumsOf(slot: number): Sums {
     const sums = this.sums[slot];
     must(sums !== undefined, "ORD-3", `slot ${slot} does not exist`);
@@ -168,6 +189,10 @@ function unlisted(): Market {
     centre: 0n,
     tick: 0n,
     priceLimit: 0n,
+    dailyLimit: 0n,
+    expandedLimit: 0n,
+    priceCollar: 0n,
+    ...NO_FEED,
     maintenanceMargin: 0n,
     initialMargin: 0n,
     closeOutFee: 0n,
@@ -176,6 +201,7 @@ function unlisted(): Market {
     minimumMinutes: 0,
     settlementPrice: 0n,
     expired: false,
+    tornUp: false,
     closingOnly: false,
     lastTradingTime: 0n,
     auctionPrice: undefined,

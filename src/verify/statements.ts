@@ -15,7 +15,7 @@ const LEAST_POSITION = -(2 ** 31);
 
 /**
  * What a transition has to prove, from what the replay knows and never from what the transition claims: the 25 public
- * signals. Throws Fault where the house had to refuse the transition whatever its proof.
+ * signals. Throws BrokenRule where the house had to refuse the transition whatever its proof.
  */
 export function signalsOf(call: Call, transition: ReadTransition, relayed: boolean): readonly bigint[] {
   const { house } = call;

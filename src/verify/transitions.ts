@@ -11,7 +11,7 @@ import { must } from "./errors.ts";
 import { SLEEPERS } from "./notes.ts";
 import { poolCover } from "./pool.ts";
 import { signalsOf } from "./statements.ts";
-import type { House, Seat } from "./state.ts";
+import { type House, type Seat, WHOLE } from "./state.ts";
 
 /** Why a transition had no effect, in the contract's order (spec BAT-10). */
 const SKIPS = [
@@ -37,7 +37,7 @@ type Outcome = {
   applied: number;
 };
 
-/** Understands the transitions of a call, and leaves their proofs to be checked. Throws Fault. */
+/** Understands the transitions of a call, and leaves their proofs to be checked. Throws BrokenRule. */
 export function readTransitions(
   call: Call,
   transitions: readonly CallTransition[],
@@ -60,7 +60,7 @@ export function readTransitions(
   });
 }
 
-/** Applies the transitions of a batch around its fills (spec BAT-2), and returns what pays them out. Throws Fault. */
+/** Applies the transitions of a batch around its fills (spec BAT-2), and returns what pays them out. Throws BrokenRule. */
 export function applyBatch(call: Call, transitions: readonly ReadTransition[], fills: () => void): () => void {
   const outcome = newOutcome(call.house, transitions.length, false);
   const firstLeaving = transitions.findIndex(({ action }) => !isEntering(action.name));
@@ -75,7 +75,7 @@ export function applyBatch(call: Call, transitions: readonly ReadTransition[], f
   return () => payAll(call, outcome);
 }
 
-/** Applies transitions that came directly (spec BAT-14). Throws Fault. */
+/** Applies transitions that came directly (spec BAT-14). Throws BrokenRule. */
 export function applyDirect(call: Call, transitions: readonly ReadTransition[]): void {
   const outcome = newOutcome(call.house, transitions.length, true);
   for (const transition of transitions) apply(call, transition, outcome);
@@ -103,7 +103,7 @@ function appendNotes(call: Call, { current, next, sleepers }: Outcome): void {
   appendTo(call, SLEEPERS, sleepers);
 }
 
-/** Inserts leaves into a tree, as the house must have told (spec TRE-2). Throws Fault. */
+/** Inserts leaves into a tree, as the house must have told (spec TRE-2). Throws BrokenRule. */
 export function appendTo(call: Call, tree: bigint, leaves: readonly bigint[]): void {
   if (leaves.length === 0) return;
   emitted(call, "NotesAppended", call.house.notes.append(tree, leaves, call.house.epoch));
@@ -170,6 +170,7 @@ function fund(call: Call, transition: ReadTransition, { creditId, amount, relayF
   const { ledger, credits } = call.house;
   const credit = credits.get(creditId);
   if (credit === undefined || credit.spent || credit.amount !== amount) return "CreditUnavailable";
+  if (call.house.payoutRatio < WHOLE) return "PoolShort";
   assertReleased(call.house, credit.key, transition, numberToHex(creditId, { size: 32 }), amount, 0n);
   credit.spent = true;
   ledger.credits -= amount;
@@ -247,7 +248,7 @@ function claimTicket(call: Call, transition: ReadTransition, { ticketId, claim, 
   if (ticket === undefined || ticket.epoch >= house.epoch) return "TicketUnavailable";
   const market = house.market(ticket.slot, ticket.epoch);
   const due = equityInBand(ticket.cash, ticket.position, market.settlementPrice, feeAtDefault(market));
-  if (due !== claim) return "TicketUnavailable";
+  if (due !== claim || claim > house.ledger.claims) return "TicketUnavailable";
   assertReleased(house, ticket.sessionKey, transition, ticketId, claim, 0n);
   house.tickets.delete(ticketId);
   house.ledger.claims -= claim;
@@ -265,7 +266,7 @@ function withdraw(house: House, { to, amount, relayFee }: Of<"withdraw">, outcom
     return "PoolShort";
   }
   ledger.fees += relayFee;
-  outcome.payouts.push({ to, amount });
+  outcome.payouts.push({ to, amount: payable(house, amount) });
   return "None";
 }
 
@@ -303,7 +304,7 @@ function rejoin(call: Call, ownerKey: bigint, { defaultEpoch, flat }: Of<"rejoin
   if (keepsBond(house, seat, flat)) {
     takeLateFee(house, seat);
   } else {
-    forfeit(call, ownerKey, seat);
+    forfeit(call, ownerKey, seat, 0n);
     seat.bond = house.terms.seatBond;
     house.ledger.bonds += seat.bond;
     outcome.bondDue += seat.bond;
@@ -330,11 +331,11 @@ function exit(call: Call, transition: ReadTransition, action: Of<"exit">, outcom
     refund = seat.bond;
     house.ledger.bonds -= refund;
   } else {
-    forfeit(call, transition.seat, seat);
+    forfeit(call, transition.seat, seat, 0n);
   }
   seat.status = "closed";
   seat.bond = 0n;
-  outcome.payouts.push({ to, amount: equity + refund });
+  outcome.payouts.push({ to, amount: payable(house, equity) + refund });
   return "None";
 }
 
@@ -353,14 +354,22 @@ function closeSeat(house: House, transition: ReadTransition, action: Of<"closeSe
   return "None";
 }
 
-/** Moves the bond of a seat to the guaranty fund (spec DEF-9). Throws Fault. */
-export function forfeit(call: Call, ownerKey: bigint, seat: Seat): void {
+/** Moves the bond of a seat to the close-out account, but for a reporter's reward (spec DEF-9). Throws BrokenRule. */
+export function forfeit(call: Call, ownerKey: bigint, seat: Seat, reward: bigint): void {
   const { bond } = seat;
   if (bond === 0n) return;
+  const amount = bond - reward;
   seat.bond = 0n;
   call.house.ledger.bonds -= bond;
-  call.house.ledger.guarantyFund += bond;
-  emitted(call, "BondForfeited", { ownerKey, amount: bond });
+  call.house.ledger.closeOutAccount += amount;
+  emitted(call, "BondForfeited", { ownerKey, amount, reward });
+}
+
+/** What is paid of an amount that left the pool; the rest goes to the close-out account (spec FND-8). */
+function payable({ ledger, payoutRatio }: House, amount: bigint): bigint {
+  const share = (amount * payoutRatio) / WHOLE;
+  ledger.closeOutAccount += amount - share;
+  return share;
 }
 
 function liveSeat(house: House, ownerKey: bigint): Seat | undefined {
@@ -376,7 +385,7 @@ function takeLateFee({ terms, ledger }: House, seat: Seat): void {
   const fee = terms.lateFee < seat.bond ? terms.lateFee : seat.bond;
   seat.bond -= fee;
   ledger.bonds -= fee;
-  ledger.guarantyFund += fee;
+  ledger.closeOutAccount += fee;
 }
 
 function takeSeatFee({ ledger }: House, fee: bigint): void {
