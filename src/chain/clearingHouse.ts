@@ -16,6 +16,7 @@ import {
 } from "viem";
 import { privateKeyToAccount } from "viem/accounts";
 import { createNonceManager, jsonRpc, type NonceManager } from "viem/nonce";
+import type { SignedBid } from "../protocol/auctionBid.ts";
 import { type Action, actionCode, encodeFields } from "../protocol/action.ts";
 import type { EpochMarket, Phase } from "../protocol/epoch.ts";
 import { HedgerowError } from "../protocol/errors.ts";
@@ -352,6 +353,23 @@ export async function call(
   options: SendOptions = {},
 ): Promise<TransactionReceipt> {
   return transact(chain, sender, encodeFunctionData({ abi: clearingHouseAbi, ...plain }), options);
+}
+
+/** Sends a bid for contracts that drop-outs left; anybody may. Throws ContractRefused. */
+export async function takeAbandoned(
+  chain: Chain,
+  sender: Sender,
+  { bid, signature }: SignedBid,
+  options: SendOptions = {},
+): Promise<TransactionReceipt> {
+  const { r, yParityAndS } = signatureToCompactSignature(parseSignature(signature));
+  const args = [{ ...bid, r, vs: yParityAndS }] as const;
+  return transact(
+    chain,
+    sender,
+    encodeFunctionData({ abi: clearingHouseAbi, functionName: "takeAbandoned", args }),
+    options,
+  );
 }
 
 /** A transition as the contract's struct. */

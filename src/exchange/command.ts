@@ -3,6 +3,7 @@ import type { ProvenTransition, SignedOrder } from "../chain/clearingHouse.ts";
 import type { EpochMarket, Phase } from "../protocol/epoch.ts";
 import { HedgerowError } from "../protocol/errors.ts";
 import type { Hex } from "../protocol/keys.ts";
+import type { TicketBalance } from "../protocol/ticket.ts";
 import type { OrderEntry } from "../api/service.ts";
 import type { TicketView } from "./ticketView.ts";
 import type { DayTimes } from "./tradingDay.ts";
@@ -29,6 +30,8 @@ export type Command =
   | { readonly kind: "window" }
   /** The day closes at another time than it was to: earlier, or as before where the chain took that back. */
   | { readonly kind: "closing"; readonly closingTime: bigint }
+  /** A ticket has taken contracts over that drop-outs left, directly on chain: this is what it holds now. */
+  | { readonly kind: "taken"; readonly ticketId: Hex; readonly balance: TicketBalance }
   /** The day is being closed: no more orders, and those that rest are taken out. */
   | { readonly kind: "stop" }
   /** Time has passed, and something was due. */

@@ -285,6 +285,9 @@ export class Operator implements ExchangeService {
   /** The clock's time when it was last asked. */
   #latest = 0n;
   #reorganisationsSeen: number;
+  /** How many takeovers the chain showed, and how often it had taken blocks back, when they were last looked at. */
+  #takeoversSeen = "";
+  readonly #takers = new Set<Hex>();
 
   private constructor(parts: OperatorParts, terms: ClearingTerms, machine: Sequencer, store: CommandStore) {
     this.#state = parts.state;
@@ -663,6 +666,7 @@ export class Operator implements ExchangeService {
       machine.sent === undefined && (epoch !== machine.day.times.epoch || phase !== machine.phase);
     if (!isNew()) {
       this.#followClosing();
+      await this.#followTakeovers();
       return;
     }
     const { openedAt, closingTime, closedAt } = await this.#state.chain.house.read.epochOf([epoch]);
@@ -678,6 +682,7 @@ export class Operator implements ExchangeService {
     const { callAuction, settlementWindow } = this.#terms;
     const auctionTime = callAuction === 0 ? undefined : openedAt + BigInt(callAuction);
     const times = { epoch, openedAt, closingTime, auctionTime, settlementWindow, limitLock: this.#limitLock };
+    this.#takers.clear();
     this.#executeOwn({ kind: "day", times, phase, markets: this.#state.markets(epoch), tickets }, machine.time);
     if (phase === "trading") this.#announce({ type: "epoch-opened", epoch, openedAt, closingTime });
   }
@@ -690,6 +695,30 @@ export class Operator implements ExchangeService {
     if (phase !== "trading" || closingTime === undefined || closingTime === day.times.closingTime) return;
     this.#executeOwn({ kind: "closing", closingTime }, time);
     this.#announce({ type: "closing-moved", epoch, closingTime });
+  }
+
+  /**
+   * In the settlement window tickets trade with the clearing house on chain: their release must name what they hold then.
+   * A release that names less is skipped by the contract, and given back.
+   */
+  async #followTakeovers(): Promise<void> {
+    const { takeovers, reorganisations } = this.#state;
+    const seen = `${takeovers.length} ${reorganisations}`;
+    if (seen === this.#takeoversSeen || this.#machine.phase !== "window") return;
+    const { epoch } = this.#machine.day.times;
+    const own = takeovers.filter((taken) => taken.epoch === epoch);
+    for (const { ticketId } of own) this.#takers.add(ticketId);
+    for (const ticketId of this.#takers) {
+      if (!this.#machine.day.tickets.has(ticketId)) continue;
+      const { cash, position, epoch: opened } = await this.#state.chain.house.read.ticketOf([ticketId]);
+      const { day } = this.#machine;
+      const ticket = day.tickets.get(ticketId);
+      if (opened !== day.times.epoch || ticket === undefined) continue;
+      const balance = { cash, position: BigInt(position) };
+      if (ticket.balance.cash === balance.cash && ticket.balance.position === balance.position) continue;
+      this.#executeOwn({ kind: "taken", ticketId, balance }, this.#machine.time);
+    }
+    this.#takeoversSeen = seen;
   }
 
   /** Posts the next batch of what waits; undefined if nothing does. See Posting.post for what it reports and throws. */

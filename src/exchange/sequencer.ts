@@ -230,6 +230,9 @@ export class Sequencer {
       case "closing":
         day.moveClosing(command.closingTime);
         break;
+      case "taken":
+        day.setBalance(command.ticketId, command.balance);
+        break;
       case "stop":
         day.stop();
         day.cancelAll(time, "end-of-day");

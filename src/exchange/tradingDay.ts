@@ -3,7 +3,7 @@ import type { Hex } from "../protocol/keys.ts";
 import type { SignedOrder } from "../chain/clearingHouse.ts";
 import { type EpochMarket, MarketNotListed, priceLimits } from "../protocol/epoch.ts";
 import { floorDiv } from "../protocol/settlementPrice.ts";
-import type { Trade } from "../protocol/ticket.ts";
+import type { TicketBalance, Trade } from "../protocol/ticket.ts";
 import type { Instructions, Side } from "../protocol/order.ts";
 import type { Receipt } from "../protocol/receipt.ts";
 import { apply, type Book, createBook } from "../market/engine.ts";
@@ -520,6 +520,13 @@ export class TradingDay {
   dropUnsettled(): readonly Execution[] {
     for (const ticket of this.tickets.values()) ticket.balance = ticket.settled;
     return this.#unsettled.splice(0);
+  }
+
+  /** What a ticket holds by the chain, where no execution is under way: in the settlement window. Throws UnknownTicket. */
+  setBalance(ticketId: Hex, balance: TicketBalance): void {
+    const ticket = this.ticket(ticketId);
+    ticket.settled = balance;
+    ticket.balance = balance;
   }
 
   /** The first `count` executions are on chain. */

@@ -1,6 +1,7 @@
 import type { ChainState } from "../chain/chainState.ts";
 import type { ProvenTransition, SignedOrder } from "../chain/clearingHouse.ts";
 import { contextNow, valuationNow } from "../chain/statement.ts";
+import { type AuctionBid, signBid, type SignedBid } from "../protocol/auctionBid.ts";
 import { type Action, type ActionName, changeOf, showsSeat, ticketIdOf } from "../protocol/action.ts";
 import { bandValuation, defaultValuation, type EpochMarket, equityInBand, MarketNotListed } from "../protocol/epoch.ts";
 import { HedgerowError } from "../protocol/errors.ts";
@@ -399,6 +400,11 @@ export class TraderAccount {
    */
   async signCancelAfter(ticketId: Hex, nonce: bigint, seconds: number): Promise<SignedCancelAfter> {
     return signCancelAfterOf(this.chain.chain.domain, ticketId, nonce, seconds, this.#sessionKeyOf(ticketId));
+  }
+
+  /** Signs a bid of an own ticket for contracts that drop-outs left. Throws TicketNotOwned, DoesNotFit. */
+  async signBid(bid: AuctionBid): Promise<SignedBid> {
+    return { bid, signature: await signBid(this.chain.chain.domain, bid, this.#sessionKeyOf(bid.ticketId)) };
   }
 
   /** Signs the permission to watch an own ticket's orders until then, unix seconds. Throws TicketNotOwned. */

@@ -31,6 +31,7 @@ export type AccountChain = Pick<
   | "tickets"
   | "closedTickets"
   | "fills"
+  | "takeovers"
   | "epoch"
   | "markets"
   | "locate"
@@ -48,7 +49,10 @@ export type LiveNote = {
   readonly tree: bigint;
 };
 
-/** A ticket of this account that is not closed. Cash in base units, position in contracts, after all settled fills. */
+/**
+ * A ticket of this account that is not closed. Cash in base units, position in contracts, after all settled fills and
+ * all that it took over from drop-outs.
+ */
 export type OwnTicket = {
   readonly ticketId: Hex;
   readonly sessionKey: Hex;
@@ -76,8 +80,9 @@ export type AccountState = {
   readonly creditIndex: bigint;
   /** Addresses of the credit keys 1 to creditIndex + INDEX_GAP.credit. */
   readonly creditKeys: readonly Hex[];
-  /** Fills of the chain that `tickets` already hold. */
+  /** Fills and takeovers of the chain that `tickets` already hold. */
   readonly fillsRead: number;
+  readonly takeoversRead: number;
   /** How often the chain had taken blocks back by then. */
   readonly reorganisations: number;
 };
@@ -111,6 +116,7 @@ export const INITIAL_STATE: AccountState = {
   creditIndex: 0n,
   creditKeys: [],
   fillsRead: 0,
+  takeoversRead: 0,
   reorganisations: 0,
 };
 
@@ -122,13 +128,14 @@ export function advance(keys: ReadingKeys, chain: AccountChain, before: AccountS
   const { reorganisations } = chain;
   const previous = reorganisations === before.reorganisations ? before : { ...INITIAL_STATE, reorganisations };
   const { live, closed, opened } = followNote(keys, chain, previous);
-  const tickets = applyFills(chain, [...previous.tickets, ...opened], previous.fillsRead);
+  const tickets = applyTrades(chain, [...previous.tickets, ...opened], previous);
   return {
     live,
     closed,
     tickets: tickets.filter(({ ticketId }) => !chain.closedTickets.has(ticketId)),
     ...ownCredits(keys, chain, previous),
     fillsRead: chain.fills.length,
+    takeoversRead: chain.takeovers.length,
     reorganisations,
   };
 }
@@ -247,8 +254,12 @@ function sessionAddress({ spendingKey }: ReadingKeys, ticket: OpenedTicket, note
   return `0x${ticket.sessionKey.slice(2).toLowerCase()}`;
 }
 
-/** The tickets after the fills from number `from` on: cash less price times contracts traded and the fee. */
-function applyFills(chain: AccountChain, tickets: readonly OwnTicket[], from: number): OwnTicket[] {
+/** The tickets after what the chain shows of trades since: cash less price times contracts traded and the fee. */
+function applyTrades(
+  chain: AccountChain,
+  tickets: readonly OwnTicket[],
+  { fillsRead, takeoversRead }: AccountState,
+): OwnTicket[] {
   const own = new Map(tickets.map((ticket) => [ticket.ticketId, ticket]));
   const trade = (ticketId: Hex, traded: bigint, price: bigint, fee: bigint) => {
     const ticket = own.get(ticketId);
@@ -259,10 +270,13 @@ function applyFills(chain: AccountChain, tickets: readonly OwnTicket[], from: nu
       position: ticket.position + traded,
     });
   };
-  for (const fill of chain.fills.slice(from)) {
+  for (const fill of chain.fills.slice(fillsRead)) {
     const bought = fill.takerBuys ? BigInt(fill.quantity) : -BigInt(fill.quantity);
     trade(fill.takerTicket, bought, fill.price, fill.takerFee);
     trade(fill.makerTicket, -bought, fill.price, fill.makerFee);
+  }
+  for (const { ticketId, quantity, price } of chain.takeovers.slice(takeoversRead)) {
+    trade(ticketId, BigInt(quantity), price, 0n);
   }
   return [...own.values()];
 }

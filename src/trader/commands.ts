@@ -11,6 +11,7 @@ import {
   placedView,
   privacyView,
   statementView,
+  takenOverView,
   ticketView,
   transitionView,
   workedTag,
@@ -141,6 +142,15 @@ export const COMMANDS = {
   closeTickets: {
     params: z.strictObject({ tickets: z.array(reference).max(1_000).optional(), ...sending.shape }),
     result: z.array(transitionView),
+  },
+  /**
+   * In the first part of the settlement window: takes contracts over that drop-outs left, at the price of the moment and no
+   * worse than `limitPrice`, into an open ticket of the market. Sent from the funding address, which everybody then
+   * sees beside the ticket. Less is taken if less is left. `wait` waits until the price comes to the limit.
+   */
+  takeOver: {
+    params: z.strictObject({ slot, quantity, limitPrice: amount, ticket: reference, wait: z.boolean().optional() }),
+    result: takenOverView,
   },
   renew: { params: sending, result: transitionView },
   /**

@@ -240,6 +240,16 @@ export class TraderDesk implements TraderService {
       return { transition: view, tickets: tickets.map(({ ticketId }) => ticketId) };
     },
     closeTickets: ({ tickets, wait, direct }, options) => this.#closeTickets(tickets, { ...options, wait }, direct),
+    takeOver: async ({ slot, quantity, limitPrice, ticket, wait = false }, options) => {
+      await this.account.sync();
+      const { takeOver } = await import("./auction.ts");
+      const own = this.#ordering.ticketNamed(ticket);
+      const wanted = { slot, quantity, limitPrice: BigInt(limitPrice), ticket: own, wait };
+      return takeOver(this.account, this.#sender, wanted, {
+        ...options,
+        ...(this.#beforeSending !== undefined && { beforeSending: () => this.#beforeSending?.(options) }),
+      });
+    },
     renew: ({ wait, direct }, options) =>
       this.#relay(direct, { ...options, wait }, this.#renewalWords(), (relayed) => this.account.renew({ relayed })),
     freshen: (_, options) => this.#freshen(options),

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import type { Credit, Filled, OpenedTicket, Transitioned } from "../../src/chain/chainState.ts";
+import type { Credit, Filled, OpenedTicket, TakenOver, Transitioned } from "../../src/chain/chainState.ts";
 import { SLEEPERS, UnknownNote } from "../../src/chain/chainState.ts";
 import { LEAN_HOG_TERMS } from "../../src/clearing/leanHogs.ts";
 import { type ActionName, ticketIdOf } from "../../src/protocol/action.ts";
@@ -75,6 +75,7 @@ class PlainChain {
   readonly tickets = new Map<Hex, OpenedTicket>();
   readonly closedTickets = new Set<Hex>();
   readonly fills: Filled[] = [];
+  readonly takeovers: TakenOver[] = [];
   reorganisations = 0;
   epoch = 1;
   cash = 0n;

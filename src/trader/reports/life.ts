@@ -1,4 +1,4 @@
-import type { ClearingEvent, Transitioned } from "../../chain/chainState.ts";
+import type { ClearingEvent, TakenOver, Transitioned } from "../../chain/chainState.ts";
 import { type ActionName, ticketIdOf } from "../../protocol/action.ts";
 import { type EpochMarket, equityInBand, feeAtDefault } from "../../protocol/epoch.ts";
 import type { Hex } from "../../protocol/keys.ts";
@@ -114,6 +114,9 @@ class Teller {
       }
       case "Filled":
         this.#trade(event);
+        return;
+      case "AbandonedTaken":
+        this.#takeOver(event, event.args);
         return;
       case "EpochClosed":
         this.#close = { event, positions: this.#positions() };
@@ -244,6 +247,20 @@ class Teller {
       ticket.position += traded;
       this.#tell(event, "fill", { slot: ticket.slot, ticketId, cash, position: traded, price, fee });
     }
+  }
+
+  /** Takes contracts over that drop-outs left: a trade with the clearing house, without a fee. */
+  #takeOver(
+    event: ClearingEvent,
+    { ticketId, quantity, price }: Pick<TakenOver, "ticketId" | "quantity" | "price">,
+  ): void {
+    const ticket = this.#tickets.get(ticketId);
+    if (ticket === undefined) return;
+    const position = BigInt(quantity);
+    const cash = -position * price;
+    ticket.cash += cash;
+    ticket.position += position;
+    this.#tell(event, "taken-over", { slot: ticket.slot, ticketId, cash, position, price });
   }
 
   // ---------------------------------------------------------------- the day

@@ -42,9 +42,13 @@ function isCloseOut({ kind }: Happening): boolean {
   return kind === "ticket-left-over" || kind === "defaulted";
 }
 
+function isTrade(kind: Happening["kind"]): boolean {
+  return kind === "fill" || kind === "taken-over";
+}
+
 /** Per market: what was held at the change of price since the day before, what was traded at its distance from it. */
 function variationsOf({ chain }: AccountReader, day: Day, happenings: readonly Happening[]): VariationView[] {
-  const fills = happenings.filter(({ kind, epoch }) => kind === "fill" && epoch === day.epoch);
+  const fills = happenings.filter(({ kind, epoch }) => isTrade(kind) && epoch === day.epoch);
   return chain.markets(day.epoch).flatMap(({ contractId, centre }, slot): VariationView[] => {
     const held = day.held[slot] ?? 0n;
     const position = day.positions[slot] ?? 0n;

@@ -10,6 +10,7 @@ export const KIND_WORDS: Readonly<Record<HistoryEntry["kind"], string>> = {
   "ticket-opened": "ticket opened",
   fill: "fill",
   "ticket-closed": "ticket closed",
+  "taken-over": "taken over",
   "ticket-left-over": "ticket left over",
   "ticket-claimed": "ticket claimed",
   renew: "renewal",
