@@ -620,7 +620,7 @@ export const EXPLANATIONS: Readonly<Record<string, Explanation>> = {
     "Ask another node: --chain URL.",
     ({ text }) => `${text("what")}.`,
   ),
-  DayNotOver: usage(
+  DayNotWhole: usage(
     "Only whole days are verified, and this one is not over.",
     "Name an earlier day, or wait until the next one has opened.",
     ({ text }) => `Day ${text("epoch")} is not over: only days before ${text("present")} are.`,

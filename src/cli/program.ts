@@ -3,6 +3,7 @@ import type { ExchangeCommandOptions } from "./exchange.ts";
 import { addAgentCommands } from "./agent.ts";
 import { addBotsCommands } from "./bots.ts";
 import { addCloseEarlyCommands } from "./closeEarly.ts";
+import { addGuarantyCommands } from "./guaranty.ts";
 import { addDoctorCommands } from "./doctor.ts";
 import { FIRST_STEPS } from "./firstSteps.ts";
 import { addLocalCommands } from "./local.ts";
@@ -30,7 +31,7 @@ const GROUPS: readonly (readonly [string, readonly string[]])[] = [
   ["Orders:", ["buy", "sell", "orders", "cancel", "replace", "resume"]],
   ["Account:", ["ticket", "renew", "seat", "catch-up", "privacy", "agent"]],
   ["Many at once:", ["run", "bots", "match"]],
-  ["Operator:", ["exchange", "settle-day", "close-early", "schedule", "demo", "simulate"]],
+  ["Operator:", ["exchange", "settle-day", "close-early", "schedule", "verify-day", "demo", "simulate"]],
 ];
 const HELP_WIDTH = 80;
 const LAST_GROUP = "Help:";
@@ -83,6 +84,7 @@ export function buildProgram(io: Io = TERMINAL): Command {
   addBotsCommands(program);
   addScheduleCommands(program);
   addCloseEarlyCommands(program, io);
+  addGuarantyCommands(program, io);
   addSettleDayCommands(program, io);
   addSimulateCommand(program);
   addVerifyDayCommands(program);

@@ -33,7 +33,7 @@ type Where = {
 const DECIMALS = 6;
 const LINE = 80;
 
-/** `hedgerow verify-day`. Throws ChainContradiction, HistoryUnreadable, DayNotOver, HouseUnproven. */
+/** `hedgerow verify-day`. Throws ChainContradiction, HistoryUnreadable, DayNotWhole, HouseUnproven. */
 export async function runVerifyDay(options: VerifyDayOptions): Promise<void> {
   const question = questionOf(options);
   const { url, clearingHouse, fromBlock, decimals, proxy: proxyUrl } = await whereOf(options);

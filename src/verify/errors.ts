@@ -22,9 +22,9 @@ export class HistoryUnreadable extends HedgerowError {
 }
 
 /** The day that is to be verified is not over, or never was. */
-export class DayNotOver extends HedgerowError {
+export class DayNotWhole extends HedgerowError {
   constructor(epoch: number, present: number) {
-    super("DayNotOver", `day ${epoch} is not over: the chain shows whole days below ${present} only`, {
+    super("DayNotWhole", `day ${epoch} is not over: the chain shows whole days below ${present} only`, {
       epoch,
       present,
     });

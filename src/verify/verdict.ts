@@ -1,4 +1,4 @@
-import { DayNotOver, HouseUnproven } from "./errors.ts";
+import { DayNotWhole, HouseUnproven } from "./errors.ts";
 import type { History } from "./history.ts";
 import { checkProofs, type VerifyingKey } from "./proofs.ts";
 import { type DayRecord, replay } from "./replay.ts";
@@ -31,7 +31,7 @@ const NEVER_SHOWN: readonly string[] = [
 
 /**
  * Verifies whole days of a history: all rules from the deployment on, and the proofs of the days that are asked for.
- * Throws ChainContradiction with what and where, DayNotOver, HouseUnproven.
+ * Throws ChainContradiction with what and where, DayNotWhole, HouseUnproven.
  */
 export async function verifyDays(
   history: History,
@@ -41,7 +41,7 @@ export async function verifyDays(
 ): Promise<Verdict> {
   const { days, proofs, house } = replay(history, last);
   const asked = days.filter(({ epoch }) => epoch >= first && epoch <= last);
-  if (asked.length === 0 || days.every(({ epoch }) => epoch !== last)) throw new DayNotOver(last, house.epoch);
+  if (asked.length === 0 || days.every(({ epoch }) => epoch !== last)) throw new DayNotWhole(last, house.epoch);
   const earlier = proofs.filter(({ epoch }) => epoch < first);
   const present = proofs.filter(({ epoch }) => epoch >= first && epoch <= last);
   if (!history.holdsKey) {
@@ -61,10 +61,10 @@ export async function verifyDays(
   };
 }
 
-/** Number of the last whole day of a history. Throws ChainContradiction, DayNotOver. */
+/** Number of the last whole day of a history. Throws ChainContradiction, DayNotWhole. */
 export function lastWholeDay(history: History): number {
   const { house, days } = replay(history);
   const last = days.at(-1)?.epoch;
-  if (last === undefined) throw new DayNotOver(house.epoch, house.epoch);
+  if (last === undefined) throw new DayNotWhole(house.epoch, house.epoch);
   return last;
 }
