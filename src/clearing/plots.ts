@@ -22,8 +22,8 @@ export type TimePlot = {
   /** Lying lines with their names. */
   readonly levels?: readonly { readonly name: string; readonly value: number }[];
   readonly format: (value: number) => string;
-  /** A plot of amounts begins at zero, one of prices near the lowest. */
-  readonly isFromZero: boolean;
+  /** Counts and amounts begin at zero, prices near the lowest; between two counts there is nothing. */
+  readonly kind: "count" | "amount" | "price";
 };
 
 const [WIDTH, HEIGHT] = [740, 300];
@@ -35,7 +35,7 @@ export function timePlot(plot: TimePlot): Html {
   const { series, bars, band, levels = [], format, from } = plot;
   const to = Math.max(plot.to, from + 1);
   const values = [...series.flatMap(({ points }) => points.map(([, value]) => value)), ...levels.map((l) => l.value)];
-  const ticks = ticksAround(values, plot.isFromZero);
+  const ticks = ticksAround(values, plot.kind);
   const [low, high] = [ticks[0] ?? 0, ticks.at(-1) ?? 1];
   const ground = HEIGHT - BOTTOM;
   const x = (time: number): number => LEFT + ((clampTo(time, from, to) - from) / (to - from)) * (WIDTH - RIGHT - LEFT);
@@ -74,7 +74,9 @@ export function timePlot(plot: TimePlot): Html {
   });
   series.forEach((each, i) => parts.push(lineOf(each, i % COLOURS, x, y)));
   const entries = series.map(({ name }, i) => ({ name, colour: i % COLOURS }));
-  if (bars !== undefined) entries.push({ name: `${bars.name} (at most ${tallest})`, colour: 3 });
+  if (bars !== undefined && bars.points.length > 0) {
+    entries.push({ name: `${bars.name} (at most ${tallest})`, colour: 3 });
+  }
   return figure(plot.label, plot.caption, [...legend(entries), ...parts], HEIGHT);
 }
 
@@ -166,13 +168,15 @@ function spread(heights: readonly number[]): readonly number[] {
 }
 
 /** Multiples of 1, 2 or 5 times a power of ten that enclose the values, about five of them. */
-export function ticksAround(values: readonly number[], isFromZero: boolean): readonly number[] {
-  const all = isFromZero ? [0, ...values] : values;
+export function ticksAround(values: readonly number[], kind: TimePlot["kind"]): readonly number[] {
+  const all = kind === "price" ? values : [0, ...values];
   const low = all.length === 0 ? 0 : Math.min(...all);
   const high = all.length === 0 ? 1 : Math.max(...all);
-  const span = high - low || Math.abs(high) / 100 || 1;
+  // Finer differences than these a number does not hold, and nobody sees.
+  const span = Math.max(high - low, Math.max(-low, high) / 10_000) || 1;
   const power = 10 ** Math.floor(Math.log10(span / 5));
-  const step = power * ([1, 2, 5].find((factor) => factor * power >= span / 5) ?? 10);
+  const fine = power * ([1, 2, 5].find((factor) => factor * power >= span / 5) ?? 10);
+  const step = kind === "count" ? Math.max(1, fine) : fine;
   const first = Math.floor(low / step);
   const count = Math.max(1, Math.ceil(high / step) - first);
   return Array.from({ length: count + 1 }, (_, i) => (first + i) * step);

@@ -182,7 +182,7 @@ function pricePlot(market: MarketReport, report: DayReport, { money, contract, d
       { name: "lower limit", value: number(market.down) },
     ],
     format: formatterOf(money, decimals),
-    isFromZero: false,
+    kind: "price",
   });
 }
 
@@ -203,7 +203,7 @@ function openInterestPlot({ openedAt, closed, tickets, markets }: DayReport, { c
       points: tickets.map(({ time, long }) => [time, Number(long[slot] ?? 0n)]),
     })),
     format: String,
-    isFromZero: true,
+    kind: "count",
   });
 }
 
@@ -227,7 +227,7 @@ function marginSection({ openedAt, closed, tickets, balances }: DayReport, words
         { name: "initial margin", shape: "stair", points: tickets.map(({ time, margin }) => [time, number(margin)]) },
       ],
       format: formatterOf(words.money, words.decimals),
-      isFromZero: true,
+      kind: "amount",
     }),
     list([
       ["Cover of the pool after the close", cover(balances.atClose)],
@@ -246,8 +246,8 @@ function renewalsPlot({ seats, closed, renewalsBegun, opened }: DayReport): Html
     series: [{ name: "seats done", shape: "stair", points: seats.course }],
     band: { name: "part B", from: begun, to: opened.time },
     levels: [{ name: "due", value: seats.due }],
-    format: (value) => String(Math.round(value * 100) / 100),
-    isFromZero: true,
+    format: String,
+    kind: "count",
   });
 }
 

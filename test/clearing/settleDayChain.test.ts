@@ -99,7 +99,7 @@ test("too early, another contract, another chain, no node: refused in words, wit
   assert.equal(early.code, 3);
   assert.match(early.err, /Day 1 is traded until 20\d\d-.*\[DayNotOver\]/);
   const elsewhere = await hedgerow(["settle-day", "--chain", x.url, "--house", x.deployed.token]);
-  assert.deepEqual([elsewhere.code, /NetworkWithoutHouse/.test(elsewhere.err)], [2, true]);
+  assert.deepEqual([elsewhere.code, elsewhere.err.includes('NetworkWithoutHouse')], [2, true]);
   assert.equal((await hedgerow(["settle-day", ...shared, "--chain-id", "1"])).code, 4);
   const nobody = ["--chain", "http://127.0.0.1:9", "--house", x.chain.address];
   assert.equal((await hedgerow(["settle-day", ...nobody])).code, 4);
@@ -116,7 +116,7 @@ test("too early, another contract, another chain, no node: refused in words, wit
   writeFileSync(key, generatePrivateKey(), { mode: 0o644 });
   await toTime((await house.read.epochOf([1])).closingTime);
   const tooOpen = await hedgerow(["settle-day", ...shared, "--key-file", key]);
-  assert.deepEqual([tooOpen.code, /FileTooOpen/.test(tooOpen.err)], [5, true]);
+  assert.deepEqual([tooOpen.code, tooOpen.err.includes('FileTooOpen')], [5, true]);
   // Only the clock was moved.
   assert.equal(await x.chain.client.getBlockNumber(), block + 1n);
 });
@@ -260,7 +260,7 @@ function strayTags(page: string): readonly string[] {
   return [...open, ...stray];
 }
 
-test("the report is JSON and a well-formed page with its plots, and foreign names are text in it [CLR-6, CLR-7]", async () => {
+test("the report is JSON and a well-formed page with its plots, and foreign names are text in it [CLR-6, CLR-7]", () => {
   const html = readFileSync(join(directory, "reports/day-1.html"), "utf8");
   const json = readFileSync(join(directory, "reports/day-1.json"), "utf8");
   assert.deepEqual(strayTags(html.replace(/<style>[^]*?<\/style>/, "")), []);
@@ -310,7 +310,7 @@ const reportSchema = z.object({
   balances: z.object({ atOpening: z.object({ buckets: z.object({ ticketCash: z.string() }) }) }),
 });
 
-test("bonds of seats that are long in default are forfeited for the reward, and only then [CLR-5, DEF-9]", async () => {
+test("bonds of seats that are long in default are forfeited for the reward, and only then [CLR-5, DEF-9]", () => {
   await settle(2, await keeper());
   assert.ok((await house.read.seatOf([sleepy])).bond > 0n, "the grace is one day");
   const by = await x.fundedSender(0n);
