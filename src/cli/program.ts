@@ -1,6 +1,7 @@
 import { Command } from "commander";
 import type { ExchangeCommandOptions } from "./exchange.ts";
 import { addAgentCommands } from "./agent.ts";
+import { addAuctionCommands } from "./auction.ts";
 import { addBotsCommands } from "./bots.ts";
 import { addCloseEarlyCommands } from "./closeEarly.ts";
 import { addGuarantyCommands } from "./guaranty.ts";
@@ -29,9 +30,9 @@ const GROUPS: readonly (readonly [string, readonly string[]])[] = [
   ["Money:", ["deposit", "fund", "withdraw", "balance", "history", "statement", "audit"]],
   ["Markets:", ["markets", "book", "trades", "candles", "watch"]],
   ["Orders:", ["buy", "sell", "orders", "cancel", "replace", "resume"]],
-  ["Account:", ["ticket", "renew", "seat", "catch-up", "privacy", "agent"]],
+  ["Account:", ["ticket", "auction", "renew", "seat", "catch-up", "privacy", "agent"]],
   ["Many at once:", ["run", "bots", "match"]],
-  ["Operator:", ["exchange", "settle-day", "close-early", "schedule", "verify-day", "demo", "simulate"]],
+  ["Operator:", ["exchange", "settle-day", "close-early", "schedule", "guaranty", "verify-day", "demo", "simulate"]],
 ];
 const HELP_WIDTH = 80;
 const LAST_GROUP = "Help:";
@@ -78,6 +79,7 @@ export function buildProgram(io: Io = TERMINAL): Command {
   addMarketCommands(program);
   addTradeCommands(program, io);
   addAccountCommands(program, io);
+  addAuctionCommands(program, io);
   addPrivacyCommands(program, io);
   addAgentCommands(program);
   addRunCommands(program);

@@ -51,7 +51,7 @@ const optionsSchema = z.looseObject({
 type Given = SettleDayOptions & { readonly parsed: z.infer<typeof optionsSchema> };
 
 /** A clearing house that is what it should be, and the way to it. */
-type Place = {
+export type Place = {
   readonly chain: Chain;
   readonly fromBlock: bigint;
   readonly network: Network;
