@@ -225,6 +225,24 @@ export const EXPLANATIONS: Readonly<Record<string, Explanation>> = {
     ({ text }) =>
       `The clearing house has ${text("available")} contracts of this market to be taken over, and ${text("quantity")} were asked for.`,
   ),
+  NoAuction: refused(
+    "Nothing is sold now: contracts of drop-outs are sold in the first part of the settlement window.",
+    "hedgerow auction list shows what there is, and when.",
+  ),
+  NothingForSale: refused(
+    "Drop-outs left nothing in this market, or it is sold by now.",
+    "hedgerow auction list shows what there is.",
+  ),
+  PriceNotReached: refused(
+    "The price has not come to your limit.",
+    "Give --wait, or another limit; hedgerow auction list shows how the price goes on.",
+    ({ money, time }) =>
+      `The price is ${money("price")} now; it comes to your limit of ${money("limit")} at ${time("reachedAt")}.`,
+  ),
+  TicketOfAnotherMarket: refused(
+    "The ticket is of another market, or of another day.",
+    "Name a ticket of today in this market; hedgerow ticket list shows them.",
+  ),
   BidUsed: refused(
     "The very same bid has taken contracts over already, and each counts once.",
     "Bid for another number of contracts, or with another limit.",
