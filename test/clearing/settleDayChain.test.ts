@@ -10,10 +10,13 @@ import { z } from "zod";
 import { openSeat } from "../../src/chain/clearingHouse.ts";
 import { ContractRefused } from "../../src/chain/refusals.ts";
 import { DOLLAR, LEAN_HOG_TERMS, TICK } from "../../src/clearing/leanHogs.ts";
-import { presentPrices, readReport } from "../../src/clearing/reportDay.ts";
+import { type DayReport, presentPrices, readReport } from "../../src/clearing/reportDay.ts";
+import { reportPage } from "../../src/clearing/reportPage.ts";
 import { type Keeper, nextStep, settleDay, type Wait } from "../../src/clearing/settleDay.ts";
 import { keeperOf } from "../../src/clearing/settleDayChain.ts";
+import { reportText } from "../../src/cli/settleDayText.ts";
 import { clearingHouseAbi } from "../../src/protocol/abi.ts";
+import { contractName, formatAmount } from "../../src/trader/markets.ts";
 import { hedgerow } from "../support/commandLine.ts";
 import { fresh, startDesk } from "../support/desk.ts";
 
@@ -99,7 +102,7 @@ test("too early, another contract, another chain, no node: refused in words, wit
   assert.equal(early.code, 3);
   assert.match(early.err, /Day 1 is traded until 20\d\d-.*\[DayNotOver\]/);
   const elsewhere = await hedgerow(["settle-day", "--chain", x.url, "--house", x.deployed.token]);
-  assert.deepEqual([elsewhere.code, elsewhere.err.includes('NetworkWithoutHouse')], [2, true]);
+  assert.deepEqual([elsewhere.code, elsewhere.err.includes("NetworkWithoutHouse")], [2, true]);
   assert.equal((await hedgerow(["settle-day", ...shared, "--chain-id", "1"])).code, 4);
   const nobody = ["--chain", "http://127.0.0.1:9", "--house", x.chain.address];
   assert.equal((await hedgerow(["settle-day", ...nobody])).code, 4);
@@ -116,7 +119,7 @@ test("too early, another contract, another chain, no node: refused in words, wit
   writeFileSync(key, generatePrivateKey(), { mode: 0o644 });
   await toTime((await house.read.epochOf([1])).closingTime);
   const tooOpen = await hedgerow(["settle-day", ...shared, "--key-file", key]);
-  assert.deepEqual([tooOpen.code, tooOpen.err.includes('FileTooOpen')], [5, true]);
+  assert.deepEqual([tooOpen.code, tooOpen.err.includes("FileTooOpen")], [5, true]);
   // Only the clock was moved.
   assert.equal(await x.chain.client.getBlockNumber(), block + 1n);
 });
@@ -230,6 +233,9 @@ test("hedgerow settle-day runs a day to its end; a signal ends it, and the next 
   const begun = await hedgerow(["settle-day", ...shared, "--no-wait"]);
   assert.match(begun.err, /renewals: 0x[0-9a-f]{64}\n/);
   await renewOnce(1);
+  const looking = keeperOf(x.chain);
+  const { due, done } = await looking.renewals(await looking.look());
+  assert.deepEqual([due.size, [...done.keys()]], [2, [trader.account.keys.ownerKey]]);
   const { closedAt } = await house.read.epochOf([1]);
   await toTime(closedAt + BigInt(x.terms.windowA + x.terms.windowB));
   await x.mine(2);
@@ -310,7 +316,30 @@ const reportSchema = z.object({
   balances: z.object({ atOpening: z.object({ buckets: z.object({ ticketCash: z.string() }) }) }),
 });
 
-test("bonds of seats that are long in default are forfeited for the reward, and only then [CLR-5, DEF-9]", () => {
+test("a report tells what was missing, who paid, what was torn up, and the payout ratio [CLR-6, CLR-7]", async () => {
+  const quiet = await readReport(x.chain, 1);
+  const loss = { need: 900n * DOLLAR, toAccount: 100n * DOLLAR, toPool: 200n * DOLLAR };
+  const report: DayReport = {
+    ...quiet,
+    waterfall: [
+      { layer: "operator's stake", ...loss },
+      { layer: "guaranty fund", ...loss, need: 600n * DOLLAR },
+    ],
+    payoutRatio: 10n ** 18n / 3n,
+    markets: quiet.markets.map((market) => ({ ...market, expired: true, tornUp: market.slot === 0 })),
+  };
+  const words = { money: (units: bigint) => formatAmount(units, 6), contract: contractName, decimals: 6 };
+  const html = reportPage(report, words);
+  assert.deepEqual(strayTags(html.replace(/<style>[^]*?<\/style>/, "")), []);
+  for (const page of [html, reportText(report, words)]) {
+    assert.match(page, /operator(&#39;|')s stake[^]*900\.00[^]*guaranty fund[^]*600\.00/);
+    assert.match(page, /paid at 33\.3333 percent/);
+    assert.match(page, /torn up[^]*expired/);
+  }
+  assert.match(html, /<svg [^>]*aria-label="Waterfall: what was missing[^]*300\.00 of 900\.00/);
+});
+
+test("bonds of seats that are long in default are forfeited for the reward, and only then [CLR-5, DEF-9]", async () => {
   await settle(2, await keeper());
   assert.ok((await house.read.seatOf([sleepy])).bond > 0n, "the grace is one day");
   const by = await x.fundedSender(0n);
