@@ -84,7 +84,7 @@ export function buildProgram(io: Io = TERMINAL): Command {
   addAgentCommands(program);
   addRunCommands(program);
   addBotsCommands(program);
-  addScheduleCommands(program);
+  addScheduleCommands(program, io);
   addCloseEarlyCommands(program, io);
   addGuarantyCommands(program, io);
   addSettleDayCommands(program, io);

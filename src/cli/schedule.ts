@@ -1,9 +1,9 @@
 import type { Command } from "commander";
 import type { ScheduleOptions } from "./scheduleRun.ts";
-import { examples, withJson, withNetwork } from "./session.ts";
+import { examples, type Io, TERMINAL, withJson, withNetwork } from "./session.ts";
 
 /** Adds `schedule`. */
-export function addScheduleCommands(program: Command): void {
+export function addScheduleCommands(program: Command, io: Io = TERMINAL): void {
   withNetwork(withJson(program.command("schedule")))
     .description("bring the registry of markets in line with a published schedule")
     .requiredOption("--file <file>", "the schedule, as scripts/examples/schedule.json shows")
@@ -27,6 +27,6 @@ ${examples("schedule --file schedule.json --dry-run", "schedule --file schedule.
     )
     .action(async (options: ScheduleOptions) => {
       const { runSchedule } = await import("./scheduleRun.ts");
-      await runSchedule(options);
+      await runSchedule(options, io);
     });
 }

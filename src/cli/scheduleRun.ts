@@ -17,7 +17,7 @@ import { formatAmount } from "../trader/markets.ts";
 import { WrongUsage } from "./failure.ts";
 import { untilInterrupted } from "./interrupt.ts";
 import { readKey } from "./keyFile.ts";
-import { type JsonOptions, type NetworkOptions, openNetwork } from "./session.ts";
+import { type Io, type JsonOptions, type NetworkOptions, openNetwork } from "./session.ts";
 import { table } from "./terminal.ts";
 import { parseAddress } from "./values.ts";
 import { folded, wrapped } from "./wrapped.ts";
@@ -42,7 +42,7 @@ const NAME_WIDTH = 20;
 const WHAT_WIDTH = 34;
 
 /** `hedgerow schedule`. */
-export async function runSchedule(options: ScheduleOptions): Promise<void> {
+export async function runSchedule(options: ScheduleOptions, io: Io): Promise<void> {
   const schedule = readSchedule(options.file);
   const key = keyOf(options);
   await untilInterrupted(async (signal) => {
@@ -59,10 +59,10 @@ export async function runSchedule(options: ScheduleOptions): Promise<void> {
       const sentFor = isSent ? await scheduleMarket(chain, sender, view, step.slot, step.terms) : undefined;
       done.push({ step, sentFor });
       if (sentFor !== undefined && options.json !== true) {
-        process.stderr.write(`slot ${step.slot}, ${step.name}: scheduled for ${timeText(sentFor)} UTC\n`);
+        io.printError(`slot ${step.slot}, ${step.name}: scheduled for ${timeText(sentFor)} UTC`);
       }
     }
-    console.log(options.json === true ? JSON.stringify(scheduleJson(view, done, options)) : scheduleText(view, done));
+    io.print(options.json === true ? JSON.stringify(scheduleJson(view, done, options)) : scheduleText(view, done));
   });
 }
 

@@ -1,4 +1,7 @@
 import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, test } from "node:test";
 import {
   createTestClient,
@@ -10,6 +13,7 @@ import {
   type TransactionReceipt,
   walletActions,
 } from "viem";
+import { z } from "zod";
 import { deployWithLibraries } from "../../src/chain/artifacts.ts";
 import type { MarketTerms } from "../../src/chain/deploy.ts";
 import { DOLLAR, LEAN_HOG_TERMS, priceOfMilliCents, TICK } from "../../src/clearing/leanHogs.ts";
@@ -22,6 +26,7 @@ import {
 import { readRegistry, scheduleMarket } from "../../src/clearing/registry.ts";
 import { clearingHouseAbi } from "../../src/protocol/abi.ts";
 import type { Hex } from "../../src/protocol/keys.ts";
+import { hedgerow } from "../support/commandLine.ts";
 import { type RawTicket, startDesk } from "../support/desk.ts";
 
 // Four markets at once through their lives: listed, limited, ended at their last prices or by a feed, and followed.
@@ -182,15 +187,10 @@ function finalsOf({ logs }: TransactionReceipt) {
   return new Map(events.map(({ args }) => [args.slot, [args.fromFeed, args.price, args.expired] as const]));
 }
 
-/** Through two days at these prices of FEB, APR and WTI, to the closing time of the third, in which they end. */
-async function toTheLastClose(
-  prices: readonly (readonly [feb: bigint, apr: bigint, wti: bigint])[] = [
-    [FEB.listingPrice, APR.listingPrice, WTI.listingPrice],
-    [FEB.listingPrice, APR.listingPrice, WTI.listingPrice],
-  ],
-): Promise<void> {
-  for (const [feb, apr, wti] of prices) {
-    await settleAt([FEB_SLOT, feb], [APR_SLOT, apr], [WTI_SLOT, wti]);
+/** Through two days to the closing time of the third, in which three of the contracts end. */
+async function toTheLastClose(): Promise<void> {
+  for (const apr of [APR.listingPrice + 30n * TICK, APR.listingPrice]) {
+    await settleAt([FEB_SLOT, FEB.listingPrice], [APR_SLOT, apr], [WTI_SLOT, WTI.listingPrice]);
     await desk.open();
   }
   await desk.toClosingTime();
@@ -238,97 +238,103 @@ describe("four markets at once", () => {
   });
 });
 
-describe("the last day", () => {
-  test("ends one contract by its feed and another at the mean of three days, and both at once [SET-9, SET-14]", async () => {
-    await desk.rollback(async () => {
-      const { listingPrice: apr } = APR;
-      await toTheLastClose([
-        [FEB.listingPrice, apr + 30n * TICK, WTI.listingPrice],
-        [FEB.listingPrice, apr, WTI.listingPrice],
-      ]);
-      await publish(FEB_FEED, 8_123n);
-      await publish(WTI_FEED, -263n);
-      await tradeAt([APR_SLOT, apr + 60n * TICK]);
-      const finals = finalsOf(await desk.close());
-      assert.deepEqual(finals.get(FEB_SLOT), [true, 8_123n * 4n * DOLLAR - 2n * DOLLAR, true]);
-      assert.deepEqual(finals.get(APR_SLOT), [false, apr + 30n * TICK, true]);
-      assert.deepEqual(finals.get(WTI_SLOT), [true, -2_630n * DOLLAR, true]);
-      assert.equal(finals.has(JUN_SLOT), false);
-      await desk.open();
-      for (const slot of [FEB_SLOT, APR_SLOT, WTI_SLOT]) assert.equal((await marketOf(slot)).listed, false);
-      assert.equal((await marketOf(JUN_SLOT)).listed, true);
-    });
-  });
+test("the last day [SET-9, SET-10, SET-14]", async (t) => {
+  await desk.rollback(async () => {
+    await toTheLastClose();
+    await t.test(
+      "ends one contract by its feed and another at the mean of three days, and both at once [SET-9, SET-14]",
+      async () => {
+        await desk.rollback(async () => {
+          const { listingPrice: apr } = APR;
+          await publish(FEB_FEED, 8_123n);
+          await publish(WTI_FEED, -263n);
+          await tradeAt([APR_SLOT, apr + 60n * TICK]);
+          const finals = finalsOf(await desk.close());
+          assert.deepEqual(finals.get(FEB_SLOT), [true, 8_123n * 4n * DOLLAR - 2n * DOLLAR, true]);
+          assert.deepEqual(finals.get(APR_SLOT), [false, apr + 30n * TICK, true]);
+          assert.deepEqual(finals.get(WTI_SLOT), [true, -2_630n * DOLLAR, true]);
+          assert.equal(finals.has(JUN_SLOT), false);
+          await desk.open();
+          for (const slot of [FEB_SLOT, APR_SLOT, WTI_SLOT]) assert.equal((await marketOf(slot)).listed, false);
+          assert.equal((await marketOf(JUN_SLOT)).listed, true);
+        });
+      },
+    );
 
-  test("falls back to the mean where the feed is late, broken or hostile, and closes in any case [SET-14, EPO-11]", async () => {
-    await desk.rollback(async () => {
-      await toTheLastClose();
-      const faults: readonly (readonly [what: string, make: () => Promise<void>])[] = [
-        ["stale", () => publish(WTI_FEED, -200n, 3_700n)],
-        ["of the future", () => publish(WTI_FEED, -200n, -600n)],
-        ["never answered", () => answer(WTI_FEED, -200n, 0n)],
-        ["absurd", () => publish(WTI_FEED, 2n ** 254n)],
-        ["reverting", () => behave(WTI_FEED, 1)],
-        ["short of words", () => behave(WTI_FEED, 2)],
-        ["endless", () => behave(WTI_FEED, 3)],
-        ["burning all gas", () => behave(WTI_FEED, 4)],
-        ["full of dirt", () => behave(WTI_FEED, 5)],
-        [
-          "of too many decimals",
-          async () => {
-            await publish(WTI_FEED, -200n);
-            await setDecimals(WTI_FEED, 255);
-          },
-        ],
-      ];
-      await x.advanceTime(x.terms.settleGrace);
-      for (const [what, make] of faults) {
-        const id = await anybody.snapshot();
-        await make();
-        const finals = finalsOf(await send(x.chain.address, CLOSE, 3_000_000n));
-        assert.deepEqual(finals.get(WTI_SLOT), [false, WTI.listingPrice, true], what);
-        await anybody.revert({ id });
-      }
-    });
-  });
+    await t.test(
+      "falls back to the mean where the feed is late, broken or hostile, and closes in any case [SET-14, EPO-11]",
+      async () => {
+        await desk.rollback(async () => {
+          const faults: readonly (readonly [what: string, make: () => Promise<void>])[] = [
+            ["stale", () => publish(WTI_FEED, -200n, 3_700n)],
+            ["of the future", () => publish(WTI_FEED, -200n, -600n)],
+            ["never answered", () => answer(WTI_FEED, -200n, 0n)],
+            ["absurd", () => publish(WTI_FEED, 2n ** 254n)],
+            ["reverting", () => behave(WTI_FEED, 1)],
+            ["short of words", () => behave(WTI_FEED, 2)],
+            ["endless", () => behave(WTI_FEED, 3)],
+            ["burning all gas", () => behave(WTI_FEED, 4)],
+            ["full of dirt", () => behave(WTI_FEED, 5)],
+            ["gone", () => anybody.setCode({ address: WTI_FEED, bytecode: "0x" })],
+            [
+              "of too many decimals",
+              async () => {
+                await publish(WTI_FEED, -200n);
+                await setDecimals(WTI_FEED, 255);
+              },
+            ],
+          ];
+          await x.advanceTime(x.terms.settleGrace);
+          for (const [what, make] of faults) {
+            const id = await anybody.snapshot();
+            await make();
+            const finals = finalsOf(await send(x.chain.address, CLOSE, 3_000_000n));
+            assert.deepEqual(finals.get(WTI_SLOT), [false, WTI.listingPrice, true], what);
+            await anybody.revert({ id });
+          }
+        });
+      },
+    );
 
-  test("cannot be made to miss its feed by who closes the day with little gas [SET-14]", async () => {
-    await desk.rollback(async () => {
-      await toTheLastClose();
-      await publish(WTI_FEED, -200n);
-      await x.advanceTime(x.terms.settleGrace);
-      let closed = 0;
-      for (let gas = 300_000n; gas <= 1_800_000n; gas += 250_000n) {
-        const id = await anybody.snapshot();
-        const receipt = await send(x.chain.address, CLOSE, gas).catch(() => undefined);
-        if (receipt?.status === "success") {
-          assert.deepEqual(finalsOf(receipt).get(WTI_SLOT), [true, -2_000n * DOLLAR, true]);
-          closed += 1;
+    await t.test("cannot be made to miss its feed by who closes the day with little gas [SET-14]", async () => {
+      await desk.rollback(async () => {
+        await publish(WTI_FEED, -200n);
+        await x.advanceTime(x.terms.settleGrace);
+        let closed = 0;
+        for (let gas = 300_000n; gas <= 1_800_000n; gas += 250_000n) {
+          const id = await anybody.snapshot();
+          const receipt = await send(x.chain.address, CLOSE, gas).catch(() => undefined);
+          if (receipt?.status === "success") {
+            assert.deepEqual(finalsOf(receipt).get(WTI_SLOT), [true, -2_000n * DOLLAR, true]);
+            closed += 1;
+          }
+          await anybody.revert({ id });
         }
-        await anybody.revert({ id });
-      }
-      assert.ok(closed > 0 && closed < 7);
+        assert.ok(closed > 0 && closed < 7);
+      });
     });
-  });
 
-  test("is put off where the limits cut the feed off: closing only, and again the next day [SET-10, SET-14, TKT-16]", async () => {
-    await desk.rollback(async () => {
-      await toTheLastClose();
-      const far = -4_500n;
-      await publish(WTI_FEED, far);
-      const cut = WTI.listingPrice - WTI.priceLimit;
-      assert.deepEqual(finalsOf(await desk.close()).get(WTI_SLOT), [true, cut, false]);
-      await desk.open();
-      const { closingOnly, centre, priceLimit } = await marketOf(WTI_SLOT);
-      // It settled at its limit, so that the next day reaches further.
-      assert.deepEqual([closingOnly, centre, priceLimit], [true, cut, WTI.expandedLimit]);
-      await desk.plantRoot();
-      const { transition } = await desk.rawOpening(WTI_SLOT, [RICH]);
-      await desk.refuses(() => desk.batch([transition]), "ClosingOnly", { slot: WTI_SLOT });
-      await desk.toClosingTime();
-      await publish(WTI_FEED, -500n);
-      assert.deepEqual(finalsOf(await desk.close()).get(WTI_SLOT), [true, -5_000n * DOLLAR, true]);
-    });
+    await t.test(
+      "is put off where the limits cut the feed off: closing only, and again the next day [SET-10, SET-14, TKT-16]",
+      async () => {
+        await desk.rollback(async () => {
+          const far = -4_500n;
+          await publish(WTI_FEED, far);
+          const cut = WTI.listingPrice - WTI.priceLimit;
+          assert.deepEqual(finalsOf(await desk.close()).get(WTI_SLOT), [true, cut, false]);
+          await desk.open();
+          const { closingOnly, centre, priceLimit } = await marketOf(WTI_SLOT);
+          // It settled at its limit, so that the next day reaches further.
+          assert.deepEqual([closingOnly, centre, priceLimit], [true, cut, WTI.expandedLimit]);
+          await desk.plantRoot();
+          const { transition } = await desk.rawOpening(WTI_SLOT, [RICH]);
+          await desk.refuses(() => desk.batch([transition]), "ClosingOnly", { slot: WTI_SLOT });
+          await desk.toClosingTime();
+          await publish(WTI_FEED, -500n);
+          assert.deepEqual(finalsOf(await desk.close()).get(WTI_SLOT), [true, -5_000n * DOLLAR, true]);
+        });
+      },
+    );
   });
 });
 
@@ -426,9 +432,55 @@ describe("parameters", () => {
     });
   });
 
-  test("are scheduled by the administrator alone [GOV-2]", async () => {
-    const view = await readRegistry(x.chain);
-    await assert.rejects(scheduleMarket(x.chain, x.operator, view, 4, JUN), { code: "NotAdministrator" });
+  test("are what hedgerow schedule sends, once, and only with the administrator's key [GOV-2, GOV-11]", async () => {
+    const directory = mkdtempSync(join(tmpdir(), "hedgerow-schedule-"));
+    try {
+      const write = (name: string, text: string): string => {
+        const file = join(directory, name);
+        writeFileSync(file, text, { mode: 0o600 });
+        return file;
+      };
+      const contract = { ...hogsInFile("LEAN HOGS AUG", 90_000), slot: 4, lastTradingTime: "2099-08-14T17:00Z" };
+      const listing = (change: object) => JSON.stringify({ contracts: [{ ...contract, margins: "m.csv", ...change }] });
+      write("m.csv", "date,initial,maintenance\n20200101,,3000\n");
+      const [file, bad, feedless] = [
+        write("s.json", listing({})),
+        write("bad.json", listing({ expandedLimit: 2_000 })),
+        write("feedless.json", listing({ feed: { address: x.owner.address, multiplier: 400, maxAge: 60 } })),
+      ];
+      const [right, wrong] = [write("owner", x.ownerKey), write("operator", x.operatorKey)];
+      const at = ["--chain", x.url, "--clearing-house", x.chain.address];
+      const run = (name: string, ...more: readonly string[]) => hedgerow(["schedule", ...at, "--file", name, ...more]);
+      await desk.rollback(async () => {
+        const rehearsed = await run(file, "--dry-run");
+        assert.match(
+          rehearsed.out,
+          /^ +4 {2}LEAN HOGS AUG .* to be scheduled$[^]*1 to be scheduled; nothing was sent/m,
+        );
+        assert.ok(rehearsed.out.split("\n").every((line) => line.length <= 80));
+        const refused = [
+          [await run(file), 2, /WrongUsage|no key is given/],
+          [await run(file, "--key", wrong), 3, /NotAdministrator/],
+          [await run(bad, "--key", right), 2, /LEAN HOGS AUG with the margins of 2020-01-01: expandedLimit/],
+          [await run(feedless, "--key", right), 2, /no price feed answers at 0x/],
+        ] as const;
+        for (const [{ code, err }, expected, message] of refused) {
+          assert.match(err, message);
+          assert.equal(code, expected);
+        }
+        const actions = async (): Promise<unknown> => {
+          const { out, code } = await run(file, "--key", right, "--json");
+          assert.equal(code, 0, out);
+          return z
+            .object({ steps: z.array(z.object({ action: z.string(), isSent: z.boolean() })) })
+            .parse(JSON.parse(out)).steps;
+        };
+        assert.deepEqual(await actions(), [{ action: "list", isSent: true }]);
+        assert.deepEqual(await actions(), [{ action: "pending", isSent: false }]);
+      });
+    } finally {
+      rmSync(directory, { recursive: true, force: true });
+    }
   });
 });
 
