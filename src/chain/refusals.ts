@@ -1,7 +1,7 @@
 import { BaseError, decodeErrorResult, HttpRequestError, RpcRequestError, TimeoutError } from "viem";
 import { HedgerowError } from "../protocol/errors.ts";
 import type { Hex } from "../protocol/keys.ts";
-import { clearingHouseAbi, testDollarAbi } from "../protocol/abi.ts";
+import { clearingHouseAbi, marketRegistryAbi, testDollarAbi } from "../protocol/abi.ts";
 
 /** The contract refused a call. `code` is the name of its Solidity error, `details` its arguments. */
 export class ContractRefused extends HedgerowError {}
@@ -20,8 +20,8 @@ export class CallImpossible extends HedgerowError {
   }
 }
 
-/** Errors of the clearing house, its libraries, and the token it calls. */
-const REFUSALS = [...clearingHouseAbi, ...testDollarAbi];
+/** Errors of the clearing house, its libraries, its registry, and the token it calls. */
+const REFUSALS = [...clearingHouseAbi, ...marketRegistryAbi, ...testDollarAbi];
 
 /** What a failed call means: the contract's own error with its arguments where there is one. */
 export function refusalOf(error: unknown): HedgerowError {
