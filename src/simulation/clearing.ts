@@ -1,9 +1,10 @@
-import { call, closeEpoch, deposit } from "../chain/clearingHouse.ts";
+import { call, closeEpoch, ContractRefused, takeAbandoned } from "../chain/clearingHouse.ts";
 import { nextBandValuation } from "../protocol/epoch.ts";
 import { equity } from "../protocol/valuation.ts";
-import { closeTickets } from "./trading.ts";
+import { abandonedIn, closeTickets } from "./trading.ts";
+import { CLEARING_TERMS } from "./terms.ts";
 import { isPresent, magnitude, type Trader } from "./traders.ts";
-import { actAll, advanceTo, openingOf, settleStep, type World } from "./world.ts";
+import { actAll, advanceTo, depositFor, openingOf, settleStep, type World } from "./world.ts";
 
 /** What the end of one day brought. */
 export type Closed = {
@@ -48,6 +49,7 @@ export async function turnTheDay(world: World, day: number): Promise<Closed> {
   await advanceTo(world, closingTime);
   await closeEpoch(chain, operator);
   await settleStep(world, []);
+  await auctionAbandoned(world);
   await closeTickets(
     world,
     "directly",
@@ -79,6 +81,35 @@ export async function turnTheDay(world: World, day: number): Promise<Closed> {
   };
 }
 
+/** How far into part A of the window makers take what drop-outs left over. */
+const AUCTION_WAIT = CLEARING_TERMS.windowA / 3;
+/** A ticket that has too little for what is sold, or may only reduce, takes nothing. */
+const NO_TAKER = ["TicketBelowMargin", "NotReducing"];
+
+/** Makers take over what drop-outs left, each as far as its open ticket goes (spec SIM-10). */
+async function auctionAbandoned(world: World): Promise<void> {
+  const { exchange, bank, state, traders } = world;
+  const forSale = await abandonedIn(world);
+  if (forSale.every((position) => position === 0n)) return;
+  await exchange.advanceTime(AUCTION_WAIT);
+  const takers: Trader[] = [];
+  for (const trader of traders.filter(({ kind }) => kind === "maker")) {
+    const ticket = trader.account.state.tickets.find(({ epoch }) => epoch === state.epoch);
+    if (ticket === undefined) continue;
+    const [position, price] = await exchange.chain.house.read.auctionPrice([ticket.slot]);
+    if (position === 0n) continue;
+    // The price only ever gives way: this limit still holds when the bid arrives.
+    const bid = { ticketId: ticket.ticketId, quantity: Number(position), limitPrice: price };
+    try {
+      await takeAbandoned(exchange.chain, bank, await trader.account.signBid(bid));
+      takers.push(trader);
+    } catch (error) {
+      if (!(error instanceof ContractRefused && NO_TAKER.includes(error.code))) throw error;
+    }
+  }
+  if (takers.length > 0) await settleStep(world, takers);
+}
+
 /** What a renewal would leave an account with at the maintenance band of the coming day; negative in a margin call. */
 function afterRenewal({ state }: World, { account }: Trader): bigint {
   const markets = state.markets(state.epoch);
@@ -91,7 +122,7 @@ async function callMargins(
   world: World,
   present: readonly Trader[],
 ): Promise<{ readonly calls: readonly Trader[]; readonly met: readonly Trader[] }> {
-  const { exchange, bank, chance, state } = world;
+  const { chance, state } = world;
   const next = state.markets(state.epoch + 1);
   const calls = present.filter((trader) => afterRenewal(world, trader) < 0n);
   const met: Trader[] = [];
@@ -104,7 +135,7 @@ async function callMargins(
     if (trader.wealth < missing || !chance.happens(trader.discipline)) continue;
     const amount = trader.wealth < missing + cushion ? trader.wealth : missing + cushion;
     trader.wealth -= amount;
-    await deposit(exchange.chain, bank, amount, trader.account.newCreditKey());
+    await depositFor(world, trader, amount);
     met.push(trader);
   }
   if (met.length > 0) await settleStep(world, met);

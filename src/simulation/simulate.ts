@@ -1,5 +1,6 @@
-import { call, deposit, openSeat } from "../chain/clearingHouse.ts";
+import { call } from "../chain/clearingHouse.ts";
 import { NotConserved } from "../protocol/conservation.ts";
+import { rememberHashes } from "../protocol/hash.ts";
 import { type Waterfall, WHOLE } from "./books.ts";
 import { type Closed, comeBack, turnTheDay } from "./clearing.ts";
 import { feedFinalPrices, firstListing, type Listing, publishTerms, slotsOf, symbolIn } from "./listing.ts";
@@ -7,7 +8,7 @@ import { firstDays, type Series } from "./series.ts";
 import type { MarketRules } from "./terms.ts";
 import { type DayPrice, pricesOf, tradeTheDay } from "./trading.ts";
 import { classOf, MAKERS, newTrader, TooFewTraders } from "./traders.ts";
-import { actAll, settleStep, stakeAsOperator, startWorld, type World } from "./world.ts";
+import { actAll, depositFor, openSeatFor, settleStep, stakeAsOperator, startWorld, type World } from "./world.ts";
 
 /** What is simulated. */
 export type SimulationSettings = {
@@ -62,6 +63,8 @@ export type SimulationHooks = {
   readonly onStep?: (what: string) => void;
 };
 
+/** Hashes that are kept: those of a few days. */
+const HASHES = 200_000;
 /** Most days after the end of a series. */
 const RUN_OFF = 60;
 /** What the guaranty fund and the operator's stake begin with, in margins of one contract. */
@@ -80,6 +83,7 @@ export async function simulate(settings: SimulationSettings, hooks: SimulationHo
   const makers = MAKERS * slots;
   if (settings.traders < makers) throw new TooFewTraders(settings.traders, makers);
   hooks.onStep?.("starting a local chain");
+  rememberHashes(HASHES);
   const { world, listing } = await startWorld({
     feeds: slots,
     list: (feeds) => firstListing(series, rules, feeds, BigInt(Math.floor(Date.now() / 1_000))),
@@ -102,6 +106,7 @@ export async function simulate(settings: SimulationSettings, hooks: SimulationHo
     if (!(error instanceof NotConserved)) throw error;
     return await resultOf(world, perDay, error.message);
   } finally {
+    rememberHashes(0);
     await world.stop();
   }
 }
@@ -153,14 +158,14 @@ async function settle(world: World, { traders: count, seed }: SimulationSettings
     traders.push(trader);
     stakes.push(stake);
   }
-  for (const { account } of traders) {
+  for (const trader of traders) {
     world.signal?.throwIfAborted();
-    await openSeat(chain, bank, account.keys.ownerKey);
+    await openSeatFor(world, trader);
   }
   await settleStep(world, traders);
-  for (const [number, { account }] of traders.entries()) {
+  for (const [number, trader] of traders.entries()) {
     world.signal?.throwIfAborted();
-    await deposit(chain, bank, stakes[number] ?? margin, account.newCreditKey());
+    await depositFor(world, trader, stakes[number] ?? margin);
   }
   await settleStep(world, traders);
   await actAll(world, "relayed", traders, ({ account }) => {

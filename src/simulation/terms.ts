@@ -107,6 +107,6 @@ export function termsOf(
     lastTradingTime,
     priceFeed,
     feedMultiplier: rules.multiplier * DOLLAR,
-    feedMaxAge: HOUR,
+    feedMaxAge: DAY,
   };
 }

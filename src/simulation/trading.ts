@@ -30,7 +30,7 @@ const NOON = 3n * 3_600n;
 const ORDERS_GOOD_FOR = 10n * 86_400n;
 
 /** In how many of a thousand cases somebody forgets an open ticket with a position. */
-const FORGETS_TICKET = 8;
+const FORGETS_TICKET = 15;
 
 /** Where every market goes today. */
 export function pricesOf(world: World, listing: Listing, day: number): readonly DayPrice[] {
@@ -71,8 +71,20 @@ export async function tradeTheDay(world: World, day: number, prices: readonly Da
   const holders = [...entries, ...makers].map(({ trader }) => trader);
   await settleStep(world, holders);
   await endEarly(world, prices);
-  await closeTickets(world, "relayed", holders);
+  const forSale = await abandonedIn(world);
+  const staying = makers.filter(({ slot }) => (forSale[slot] ?? 0n) !== 0n).map(({ trader }) => trader);
+  await closeTickets(
+    world,
+    "relayed",
+    holders.filter((trader) => !staying.includes(trader)),
+  );
   return matches.length;
+}
+
+/** Contracts that drop-outs left, by slot. */
+export async function abandonedIn({ exchange }: World): Promise<readonly bigint[]> {
+  const [, , closeOut] = await exchange.chain.house.read.openPositions();
+  return closeOut;
 }
 
 /** Moves the end of the day up where a market has done nothing but wait at its limit. */
@@ -94,11 +106,14 @@ export async function closeTickets(
   way: "relayed" | "directly",
   holders: readonly Trader[],
 ): Promise<void> {
+  const { forgotten, chance, state } = world;
   await actAll(world, way, holders, (trader) => {
-    const ticket = trader.account.state.tickets.find(({ epoch }) => epoch === world.state.epoch);
+    const ticket = trader.account.state.tickets.find(({ epoch }) => epoch === state.epoch);
     if (ticket === undefined || !isPresent(trader)) return undefined;
-    const forgets = trader.kind !== "maker" && ticket.position !== 0n && world.chance.happens(FORGETS_TICKET);
-    return forgets ? undefined : trader.account.closeTicket(ticket.ticketId, { relayed: way === "relayed" });
+    const mayForget = way === "relayed" && trader.kind !== "maker" && ticket.position !== 0n;
+    if (mayForget && chance.happens(FORGETS_TICKET)) forgotten.add(ticket.ticketId);
+    if (forgotten.has(ticket.ticketId)) return undefined;
+    return trader.account.closeTicket(ticket.ticketId, { relayed: way === "relayed" });
   });
 }
 

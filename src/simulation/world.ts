@@ -66,6 +66,8 @@ export type World = {
   readonly chance: Chance;
   readonly books: Books;
   readonly traders: Trader[];
+  /** Tickets that nobody thinks of any more before their day is over. */
+  readonly forgotten: Set<Hex>;
   readonly prover: Pick<Prover, "prove">;
   /** Opening of the first day, unix seconds. */
   readonly beginning: bigint;
@@ -127,6 +129,7 @@ export async function startWorld<T>(plan: WorldPlan<T>): Promise<{ readonly worl
       chance: chanceOf(seed),
       books: new Books(state),
       traders: [],
+      forgotten: new Set(),
       prover: prover ?? noProver,
       beginning: openedAt,
       signal,
@@ -273,6 +276,18 @@ export async function send({ exchange }: World, sender: Sender, data: Hex, to: H
   } catch (error) {
     throw refusalOf(error);
   }
+}
+
+/** Opens a trader's seat; the bank pays the bond. */
+export async function openSeatFor(world: World, { account }: Trader): Promise<void> {
+  const args = [account.keys.ownerKey] as const;
+  await send(world, world.bank, encodeFunctionData({ abi: clearingHouseAbi, functionName: "openSeat", args }));
+}
+
+/** Deposits an amount for a trader, under a fresh key. */
+export async function depositFor(world: World, { account }: Trader, amount: bigint): Promise<void> {
+  const args = [amount, account.newCreditKey()] as const;
+  await send(world, world.bank, encodeFunctionData({ abi: clearingHouseAbi, functionName: "deposit", args }));
 }
 
 /** The operator puts an amount of its own at stake. */
