@@ -11,9 +11,14 @@ import { freshAddress, startDesk } from "../support/desk.ts";
 
 const DELAY = 30_000;
 const HOGS = LEAN_HOG_TERMS;
-const { priceLimit, closeOutFee, maintenanceMargin, initialMargin } = HOGS;
+const { priceLimit, expandedLimit, closeOutFee, maintenanceMargin, initialMargin } = HOGS;
 const NEW: MarketTerms = { ...HOGS, contractId: stringToHex("NEW HOGS", { size: 32 }) };
 const RANGE = 2n ** 78n;
+const FEED = {
+  priceFeed: "0x00000000000000000000000000000000feed0001",
+  feedMultiplier: DOLLAR,
+  feedMaxAge: 60,
+} as const;
 const NOBODY: Hex = "0x0000000000000000000000000000000000000000";
 
 const desk = await startDesk({ governanceDelay: DELAY });
@@ -65,6 +70,33 @@ describe("terms of a market", () => {
     ],
     ["with an initial margin off tick", "NUM-4", "NotWholeTicks", 1, { ...NEW, initialMargin: initialMargin + 1n }],
     ["with a close-out fee off tick", "NUM-4", "NotWholeTicks", 1, { ...NEW, closeOutFee: closeOutFee - 1n }],
+    ["with an expanded limit off tick", "NUM-4", "NotWholeTicks", 1, { ...NEW, expandedLimit: expandedLimit + 1n }],
+    ["with a collar off tick", "NUM-4", "NotWholeTicks", 1, { ...NEW, priceCollar: TICK + 1n }],
+    [
+      "with an expanded limit below the daily one",
+      "GOV-3",
+      "ExpandedBelowLimit",
+      1,
+      { ...NEW, expandedLimit: priceLimit - TICK },
+    ],
+    [
+      "with an expanded limit above the fee",
+      "GOV-3",
+      "CloseOutFeeBelowLimit",
+      1,
+      { ...NEW, expandedLimit: closeOutFee + TICK },
+    ],
+    [
+      "with expanded limit and fee above maintenance",
+      "GOV-3",
+      "MarginsOutOfOrder",
+      1,
+      { ...NEW, expandedLimit: expandedLimit + TICK },
+    ],
+    ["with a feed without an age", "GOV-3", "FeedIncomplete", 1, { ...NEW, ...FEED, feedMaxAge: 0 }],
+    ["with a feed without a multiplier", "GOV-3", "FeedIncomplete", 1, { ...NEW, ...FEED, feedMultiplier: 0n }],
+    ["with a multiplier without a feed", "GOV-3", "FeedIncomplete", 1, { ...NEW, ...FEED, priceFeed: NOBODY }],
+    ["with a feed for a running contract", "GOV-4", "SameContractOtherFeed", 0, { ...HOGS, ...FEED }],
     [
       "with a close-out fee below the limit",
       "GOV-3",
@@ -108,7 +140,7 @@ describe("terms of a market", () => {
       0,
       {
         ...HOGS,
-        priceLimit: closeOutFee + TICK,
+        expandedLimit: closeOutFee + TICK,
         closeOutFee: closeOutFee + TICK,
         maintenanceMargin: 2n * (closeOutFee + TICK),
         initialMargin: 3n * closeOutFee,
@@ -122,6 +154,7 @@ describe("terms of a market", () => {
       {
         ...HOGS,
         priceLimit: 0n,
+        expandedLimit: 0n,
         closeOutFee: 0n,
         fillFee: 0n,
         maintenanceMargin: 0n,
@@ -146,18 +179,21 @@ describe("terms of a market", () => {
     await schedules(1, {
       ...NEW,
       priceLimit: closeOutFee,
+      expandedLimit: closeOutFee,
       maintenanceMargin: 2n * closeOutFee,
       initialMargin: 2n * closeOutFee,
     });
     await schedules(0, {
       ...HOGS,
       priceLimit: closeOutFee,
+      expandedLimit: closeOutFee,
       maintenanceMargin: 2n * closeOutFee,
       initialMargin: 2n * closeOutFee,
     });
     await schedules(0, {
       ...HOGS,
       priceLimit: 0n,
+      expandedLimit: 0n,
       closeOutFee: 0n,
       fillFee: 0n,
       maintenanceMargin: 0n,
@@ -173,6 +209,7 @@ describe("terms of a market", () => {
       const wider = {
         ...HOGS,
         priceLimit: closeOutFee,
+        expandedLimit: closeOutFee,
         maintenanceMargin: 2n * closeOutFee,
         initialMargin: 2n * closeOutFee,
       };
@@ -230,13 +267,13 @@ describe("terms of a market", () => {
         maintenanceMargin: 4n * closeOutFee,
         initialMargin: 4n * closeOutFee,
       };
-      const second = { ...first, priceLimit: 2n * closeOutFee };
+      const second = { ...first, expandedLimit: 2n * closeOutFee };
       await schedule(0, first);
       await x.advanceTime(DELAY);
       await schedule(0, second);
       await x.advanceTime(DELAY);
       await desk.nextDay();
-      assert.equal((await marketOf(0)).priceLimit, priceLimit);
+      assert.equal((await marketOf(0)).expandedLimit, HOGS.expandedLimit);
       assert.equal((await marketOf(0)).initialMargin, initialMargin);
     });
   });
@@ -272,6 +309,12 @@ describe("a deployment", () => {
     ["without part B", { windowB: 0 }],
     ["without blocks in the window", { windowBlocks: 0 }],
     ["with a grace of more than 1,000 epochs", { flatGraceEpochs: 1_001 }],
+    ["with a reward above a tenth of the bond", { reporterReward: x.terms.seatBond / 10n + 1n }],
+    [
+      "with a notice that ends inside its settlement window",
+      { lockTime: 60, lockNotice: x.terms.settlementWindow - 1 },
+    ],
+    ["with a notice as long as the day", { lockTime: 60, lockNotice: x.terms.tradingTime }],
     ["whose cycle outlasts the registry's delay", { tradingTime: DELAY }],
   ];
   const artifact = loadArtifact("ClearingHouse");
@@ -290,6 +333,8 @@ describe("a deployment", () => {
     assert.equal(await deploying({}), "accepted");
     assert.equal(await deploying({ callAuction: AUCTION_LIMIT - 1 }), "accepted");
     assert.equal(await deploying({ settlementWindow: x.terms.tradingTime }), "accepted");
+    assert.equal(await deploying({ lockTime: 1, lockNotice: x.terms.settlementWindow }), "accepted");
+    assert.equal(await deploying({ reporterReward: x.terms.seatBond / 10n }), "accepted");
     for (const [what, terms] of cases) assert.equal(await deploying(terms), "InvalidTerms", what);
   });
 
