@@ -20,10 +20,12 @@ const GAMES = {
   days: (seed: number): Promise<ReadonlyMap<string, number>> =>
     playDays({
       seed,
-      traders: 4 + (seed % 7),
-      days: 3 + (seed % 3),
-      stepsPerDay: 6 + (seed % 9),
-      still: seed % 4 === 0,
+      traders: 5 + (seed % 7),
+      days: 4 + (seed % 4),
+      stepsPerDay: 5 + (seed % 7),
+      still: seed % 5 === 4,
+      clearing: true,
+      storm: seed % 5 < 3,
     }),
   exchange: (seed: number): ReadonlyMap<string, number> => playExchange(seed, 4_000),
   books: (seed: number): ReadonlyMap<string, number> => {

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { parseEventLogs, type TransactionReceipt } from "viem";
 import { privateKeyToAddress } from "viem/accounts";
 import {
   call,
@@ -8,12 +9,15 @@ import {
   type ProvenTransition,
   readDayState,
   type SignedOrder,
+  SKIP_REASONS,
   submitBatch,
   submitTransitions,
 } from "../../src/chain/clearingHouse.ts";
 import { drawFromFaucet } from "../../src/chain/deploy.ts";
 import { DOLLAR } from "../../src/clearing/leanHogs.ts";
-import { type Action, isEntering } from "../../src/protocol/action.ts";
+import { type Action, ACTIONS, isEntering } from "../../src/protocol/action.ts";
+import { clearingHouseAbi } from "../../src/protocol/abi.ts";
+import { NO_RESIDUAL } from "../../src/protocol/conservation.ts";
 import { type EpochMarket, equityInBand } from "../../src/protocol/epoch.ts";
 import { HedgerowError } from "../../src/protocol/errors.ts";
 import type { Hex } from "../../src/protocol/keys.ts";
@@ -22,10 +26,11 @@ import { NotReducing, type TicketBalance, TicketBelowMargin, tradeOn } from "../
 import { ProverRefused } from "../../src/prover/prover.ts";
 import { NothingCarried, type SubmitOptions, type TicketSpec } from "../../src/trader/account.ts";
 import { isLeftOver, type OwnTicket } from "../../src/trader/accountState.ts";
-import { addTrader, count, type Gains, landedIn, SLOTS_IN_USE, step, type Trader, type World } from "./world.ts";
+import { WHOLE } from "./books.ts";
+import { addTrader, count, type Gains, landedIn, step, type Trader, type World } from "./world.ts";
 
 /** A transition with its owner; `gain` is what it makes the owner richer by if it takes effect. */
-type Planned = { readonly trader: Trader; readonly transition: ProvenTransition; readonly gain: bigint };
+export type Planned = { readonly trader: Trader; readonly transition: ProvenTransition; readonly gain: bigint };
 
 const NEVER = 4_000_000_000n;
 const LOG_HEAD: Hex = `0x${"00".repeat(32)}`;
@@ -40,7 +45,11 @@ function gainOf(action: Action): bigint {
 }
 
 /** Proves something; undefined, and nothing changed, if there is no proof because the account cannot pay. */
-async function prove(world: World, trader: Trader, making: Promise<ProvenTransition>): Promise<Planned | undefined> {
+export async function prove(
+  world: World,
+  trader: Trader,
+  making: Promise<ProvenTransition>,
+): Promise<Planned | undefined> {
   try {
     const transition = await making;
     return { trader, transition, gain: gainOf(transition.action) };
@@ -53,7 +62,7 @@ async function prove(world: World, trader: Trader, making: Promise<ProvenTransit
 }
 
 /** Something that an active account might do now, in Trading or in part A of the window. */
-function planActive(world: World, trader: Trader): Promise<Planned | undefined> | undefined {
+export function planActive(world: World, trader: Trader): Promise<Planned | undefined> | undefined {
   const { chance, exchange } = world;
   const { account } = trader;
   const trading = exchange.state.phase === "trading";
@@ -96,8 +105,9 @@ async function planWithdrawal(world: World, trader: Trader): Promise<Planned | u
 function planOpening(world: World, trader: Trader): Promise<Planned | undefined> | undefined {
   const { chance, exchange } = world;
   const { account } = trader;
-  const slot = chance.pick(SLOTS_IN_USE) ?? 0;
-  const market = exchange.state.markets(exchange.state.epoch)[slot];
+  const markets = exchange.state.markets(exchange.state.epoch);
+  const slot = chance.pick([...markets.keys()].filter((i) => markets[i]?.listed === true)) ?? 0;
+  const market = markets[slot];
   if (market?.listed !== true) return undefined;
   const held = account.account.positions[slot] ?? 0n;
   if (held !== 0n && (market.closingOnly || chance.happens(40))) {
@@ -110,7 +120,9 @@ function planOpening(world: World, trader: Trader): Promise<Planned | undefined>
     const side: Side = chance.happens(50) ? "buy" : "sell";
     const trade = { side, price: randomPrice(world, market), quantity: BigInt(1 + chance.int(4)) };
     const { cash, position } = account.ticketFor(slot, trade, carried);
-    return { cash: cash + chance.between(0n, 500n) * DOLLAR, position };
+    // Some have room for what drop-outs leave.
+    const most = world.clearing && chance.happens(30) ? 20_000n : 500n;
+    return { cash: cash + chance.between(0n, most) * DOLLAR, position };
   });
   return prove(world, trader, opening(trader, slot, specs));
 }
@@ -119,11 +131,12 @@ async function opening({ account }: Trader, slot: number, specs: readonly Ticket
   return (await account.openTickets(slot, specs)).transition;
 }
 
-/** Inside the limits, drifting one way all day; the centre where prices stand still. */
-function randomPrice({ still, chance, exchange }: World, market: EpochMarket): bigint {
+/** Inside the limits, drifting one way all day, in a storm for days; the centre where prices stand still. */
+function randomPrice({ still, storm, chance, exchange }: World, market: EpochMarket): bigint {
   if (still) return market.centre;
-  const drift = exchange.state.epoch % 3 === 0 ? -1n : 1n;
+  const drift = exchange.state.epoch % (storm ? 7 : 3) === 0 ? -1n : 1n;
   const reach = market.priceLimit / market.tick;
+  if (storm && chance.happens(85)) return market.centre + drift * reach * market.tick;
   const ticks = chance.happens(70) ? drift * chance.between(0n, reach) : chance.between(-reach, reach);
   return market.centre + ticks * market.tick;
 }
@@ -232,14 +245,14 @@ async function execTimeNow({ exchange }: World): Promise<bigint> {
 // ------------------------------------------------------------------ steps
 
 async function post(
-  { exchange }: World,
+  { exchange, operator }: World,
   transitions: readonly ProvenTransition[],
   orders: readonly SignedOrder[],
   fills: readonly Fill[],
 ) {
   const { nextBatchNumber } = await readDayState(exchange.chain);
   const batch = { batchNumber: nextBatchNumber, transitions, orders, fills, logHead: LOG_HEAD };
-  return submitBatch(exchange.chain, exchange.operator, batch);
+  return submitBatch(exchange.chain, operator, batch);
 }
 
 function addGain(gains: Gains, { trader, gain }: Planned): void {
@@ -274,29 +287,122 @@ export function stepBatch(world: World): Promise<void> {
       orders,
       fills,
     );
-    const landed = landedIn(receipt);
-    for (const one of sorted) {
-      const happened = landed(one.transition);
-      count(world, happened ? one.transition.action.name : "skipped");
-      if (happened) addGain(gains, one);
-    }
+    bookLanded(world, receipt, sorted, gains);
     return gains;
   });
 }
 
 /** A transition sent directly. One that the pool cannot bear, or that something overtook, has no effect. */
-async function submitDirectly(world: World, planned: Planned | undefined): Promise<Gains> {
+export async function submitDirectly(world: World, planned: Planned | undefined): Promise<Gains> {
   const gains: Gains = new Map();
   if (planned === undefined) return gains;
   try {
-    await submitTransitions(world.exchange.chain, planned.trader.sender, [planned.transition]);
-    count(world, planned.transition.action.name);
-    addGain(gains, planned);
+    const receipt = await submitTransitions(world.exchange.chain, planned.trader.sender, [planned.transition]);
+    bookLanded(world, receipt, [planned], gains);
   } catch (error) {
     if (!(error instanceof ContractRefused && error.code === "NotApplied")) throw error;
-    count(world, "skipped");
+    checkSkip(world, planned.transition.action.name, SKIP_REASONS[Number(error.details["reason"])] ?? "?");
   }
   return gains;
+}
+
+// ------------------------------------------------------------------ what took effect
+
+/** Keeps account of what a call did, and checks what it paid to whom, and what it skipped. */
+export function bookLanded(
+  world: World,
+  receipt: TransactionReceipt,
+  planned: readonly Planned[],
+  gains: Map<Trader, bigint>,
+): void {
+  const landed = landedIn(receipt);
+  const paid: { to: string; amount: bigint }[] = [];
+  for (const one of planned) {
+    if (!landed(one.transition)) continue;
+    count(world, nameOf(world, one));
+    addGain(gains, one);
+    paid.push(...bookOne(world, one));
+  }
+  for (const { args } of parseEventLogs({ abi: clearingHouseAbi, logs: receipt.logs, eventName: "Filled" })) {
+    world.books.fees += args.makerFee + args.takerFee;
+  }
+  const events = parseEventLogs({ abi: clearingHouseAbi, logs: receipt.logs, eventName: "Paid" });
+  assert.deepEqual(
+    events.map(({ args }) => ({ to: args.to.toLowerCase(), amount: args.amount })),
+    paid.filter(({ amount }) => amount > 0n),
+    "what was paid to whom",
+  );
+  const skips = parseEventLogs({ abi: clearingHouseAbi, logs: receipt.logs, eventName: "TransitionSkipped" });
+  for (const { args } of skips) {
+    checkSkip(world, ACTIONS[args.action] ?? "?", SKIP_REASONS[args.reason] ?? "?");
+  }
+}
+
+/** Only what a batch overtook is skipped, or what a pool that somebody's default emptied cannot bear. */
+function checkSkip(world: World, action: string, reason: string): void {
+  count(world, `skipped: ${action}, ${reason}`);
+  if (reason === "NullifierSpent" || (reason === "TicketUnavailable" && action === "closeTicket")) return;
+  assert.equal(reason, "PoolShort");
+  assert.ok(["fund", "openTicket", "withdraw", "exit"].includes(action), `${action} is never short`);
+  assert.ok(action !== "fund" || world.books.ratio < WHOLE, "money is taken in as long as all is paid out");
+  assert.notDeepEqual(world.residual, NO_RESIDUAL, "a pool is short only after a default");
+}
+
+/** What is counted: a return with what it cost. */
+function nameOf({ exchange }: World, { transition: { action } }: Planned): string {
+  if (action.name !== "rejoin" && action.name !== "exit") return action.name;
+  const late = exchange.state.epoch > action.defaultEpoch + exchange.terms.flatGraceEpochs;
+  return `${action.name} ${action.flat ? (late ? "flat, late" : "flat, in time") : "with position"}`;
+}
+
+/** What a transition moves between the house's own buckets; returns what it pays. */
+function bookOne(world: World, { trader, transition: { action } }: Planned) {
+  const { books, exchange } = world;
+  const { lateFee, seatBond, flatGraceEpochs, relayFee } = exchange.terms;
+  const { ownerKey } = trader.account.keys;
+  const bond = books.bonds.get(ownerKey) ?? 0n;
+  const share = (amount: bigint): bigint => {
+    const paid = (amount * books.ratio) / WHOLE;
+    books.closeOutAccount += amount - paid;
+    return paid;
+  };
+  switch (action.name) {
+    case "withdraw":
+      books.fees += action.relayFee;
+      return [{ to: action.to.toLowerCase(), amount: share(action.amount) }];
+    case "closeSeat": {
+      const fee = action.relayFee < bond ? action.relayFee : bond;
+      books.fees += fee;
+      books.bonds.set(ownerKey, 0n);
+      return [{ to: action.to.toLowerCase(), amount: bond - fee }];
+    }
+    case "rejoin":
+    case "exit": {
+      const kept = action.flat && bond > 0n && exchange.state.epoch <= action.defaultEpoch + flatGraceEpochs;
+      const lost = !kept ? bond : lateFee < bond ? lateFee : bond;
+      books.closeOutAccount += lost;
+      const after = action.name === "exit" ? 0n : kept ? bond - lost : seatBond;
+      books.bonds.set(ownerKey, after);
+      if (action.name === "rejoin") return [];
+      return [{ to: action.to.toLowerCase(), amount: share(action.equity) + (kept ? bond - lost : 0n) }];
+    }
+    case "wake":
+      return [];
+    default:
+      books.fees += action.relayFee;
+      assert.equal(action.relayFee % relayFee, 0n);
+      return [];
+  }
+}
+
+/** In the window whoever is in default may leave. */
+export async function stepExit(world: World): Promise<void> {
+  const { chance, traders } = world;
+  const trader = chance.pick(traders.filter(({ account }) => account.status.status === "inDefault"));
+  if (trader === undefined) return;
+  await step(world, `trader ${trader.number} leaves in the window`, async () =>
+    submitDirectly(world, await prove(world, trader, trader.account.exit(freshAddress(world)))),
+  );
 }
 
 /** A trader whose seat is not active comes back, leaves, or stays away. */
@@ -321,8 +427,8 @@ export async function stepReturn(world: World): Promise<void> {
 
 /** A deposit, a refund, a newcomer, a forfeited bond, tokens out of the blue. */
 export async function stepAside(world: World): Promise<void> {
-  const { chance, exchange, traders } = world;
-  const { chain, operator, state } = exchange;
+  const { books, chance, exchange, operator, traders } = world;
+  const { chain, state } = exchange;
   const choice = chance.int(100);
   if (choice < 55) {
     const trader = chance.pick(traders);
@@ -358,8 +464,12 @@ export async function stepAside(world: World): Promise<void> {
       const { fees } = await chain.house.read.buckets();
       const to = freshAddress(world);
       if (fees > 0n) await call(chain, operator, { functionName: "collectFees", args: [to] });
+      books.fees = 0n;
       const giver = chance.pick(traders);
-      if (giver) await call(chain, giver.sender, { functionName: "contributeToFund", args: [DOLLAR] });
+      if (giver === undefined) return new Map();
+      await call(chain, giver.sender, { functionName: "contributeToFund", args: [DOLLAR] });
+      books.guarantyFund += DOLLAR;
+      count(world, "contribution");
       return new Map();
     });
   } else if (choice < 85) {
@@ -373,15 +483,28 @@ export async function stepAside(world: World): Promise<void> {
       for (const { account } of traders) {
         const { status } = account;
         if (status.status !== "inDefault" || state.epoch <= status.since + exchange.terms.flatGraceEpochs) continue;
-        const { bond } = await chain.house.read.seatOf([account.keys.ownerKey]);
-        if (bond === 0n) continue;
-        await call(chain, operator, { functionName: "forfeitBond", args: [account.keys.ownerKey] });
-        count(world, "forfeited bond");
+        const { ownerKey } = account.keys;
+        const bond = books.bonds.get(ownerKey) ?? 0n;
+        const reporter = chance.pick(traders);
+        if (bond === 0n || reporter === undefined) continue;
+        await reportDefault(world, reporter, ownerKey, bond);
         break;
       }
       return new Map();
     });
   }
+}
+
+/** The reporter has a small part of the bond, the rest stands for what the seat may have left. */
+async function reportDefault(world: World, { sender }: Trader, ownerKey: bigint, bond: bigint): Promise<void> {
+  const { chain, terms } = world.exchange;
+  const receipt = await call(chain, sender, { functionName: "forfeitBond", args: [ownerKey] });
+  const reward = terms.reporterReward < bond ? terms.reporterReward : bond;
+  const [paid] = parseEventLogs({ abi: clearingHouseAbi, logs: receipt.logs, eventName: "Paid" });
+  assert.deepEqual([paid?.args.to.toLowerCase(), paid?.args.amount], [sender.address.toLowerCase(), reward]);
+  world.books.bonds.set(ownerKey, 0n);
+  world.books.closeOutAccount += bond - reward;
+  count(world, "forfeited bond");
 }
 
 /** In part A of the window somebody funds, closes, or takes out, directly. */
@@ -395,12 +518,12 @@ export async function stepWindow(world: World): Promise<void> {
 
 /** In part B most seats renew, some fall asleep, some miss it: by intent, or because they cannot pay. */
 export async function renewMost(world: World): Promise<void> {
-  const { chance } = world;
+  const { chance, storm } = world;
   for (const trader of presentSeats(world)) {
     const { account } = trader;
     const options: SubmitOptions = { relayed: false };
     const flat = account.account.positions.every((position) => position === 0n);
-    if (chance.happens(12)) continue;
+    if (chance.happens(storm ? 35 : 12)) continue;
     const making = flat && chance.happens(25) ? account.sleep(options) : account.renew(options);
     await step(world, `trader ${trader.number} renews`, async () =>
       submitDirectly(world, await prove(world, trader, making)),
@@ -409,12 +532,12 @@ export async function renewMost(world: World): Promise<void> {
 }
 
 /** Seats whose note is in the tree of the present epoch. */
-function presentSeats({ traders, exchange: { state } }: World): readonly Trader[] {
+export function presentSeats({ traders, exchange: { state } }: World): readonly Trader[] {
   return traders.filter(({ account: { status } }) => status.status === "active" && status.epoch === state.epoch);
 }
 
 /** An address that nobody has used. */
-function freshAddress({ steps, chance }: World): Hex {
+export function freshAddress({ steps, chance }: World): Hex {
   const number = BigInt(steps + 1) * 1_000_000_007n + BigInt(chance.int(2 ** 31)) + 1n;
   return privateKeyToAddress(`0x${number.toString(16).padStart(64, "0")}`);
 }

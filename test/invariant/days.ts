@@ -1,12 +1,32 @@
 import assert from "node:assert/strict";
-import { closeEpoch, deposit } from "../../src/chain/clearingHouse.ts";
+import { call, deposit } from "../../src/chain/clearingHouse.ts";
 import { DOLLAR } from "../../src/clearing/leanHogs.ts";
-import { renewMost, stepAside, stepBatch, stepReturn, stepWindow } from "./actions.ts";
-import { bookDefaults, checkRecovery, follow, startWorld, step, TRADING_TIME, type World } from "./world.ts";
 import { openEpoch } from "../support/openEpoch.ts";
+import { renewMost, stepAside, stepBatch, stepExit, stepReturn, stepWindow } from "./actions.ts";
+import { carefulSeats, checkCareful, prepareCareful, renewCareful } from "./careful.ts";
+import {
+  closeDay,
+  halt,
+  hurryInVain,
+  openDay,
+  stepAuction,
+  stepCloseEarly,
+  stepGovernance,
+  stepStake,
+} from "./clearing.ts";
+import {
+  checkRecovery,
+  count,
+  follow,
+  startWorld,
+  type Trader,
+  TRADING_TIME,
+  type World,
+  type WorldKind,
+} from "./world.ts";
 
 /** A run of random days. */
-export type Days = {
+export type Days = WorldKind & {
   readonly seed: number;
   readonly traders: number;
   readonly days: number;
@@ -25,8 +45,9 @@ export async function playDays({
   stepsPerDay,
   still,
   watch = () => Promise.resolve(),
+  ...kind
 }: Days): Promise<ReadonlyMap<string, number>> {
-  const world = await startWorld(seed, traders, still);
+  const world = await startWorld(seed, traders, still, kind);
   const { exchange } = world;
   try {
     for (const trader of world.traders) {
@@ -36,9 +57,9 @@ export async function playDays({
     for (let day = 0; day < days; day++) {
       await trade(world, stepsPerDay);
       await watch(world);
-      await closeTheDay(world, Math.ceil(stepsPerDay / 3));
+      const careful = await closeTheDay(world, Math.ceil(stepsPerDay / 3));
       await watch(world);
-      await openTheDay(world);
+      await openTheDay(world, careful);
       await watch(world);
     }
     return world.tally;
@@ -53,45 +74,78 @@ export async function playDays({
 
 /** A trading day; its last trades fall into the settlement window. */
 async function trade(world: World, steps: number): Promise<void> {
-  const { exchange, chance } = world;
+  const { exchange, chance, clearing, storm } = world;
   for (let i = 0; i < steps; i++) {
     await exchange.advanceTime(Math.floor(TRADING_TIME / (steps + 1)));
     await stepBatch(world);
     if (chance.happens(35)) await stepAside(world);
     if (chance.happens(50)) await stepReturn(world);
+    if (!clearing) continue;
+    if (chance.happens(15)) await stepGovernance(world);
+    if (chance.happens(15)) await stepStake(world);
+    if (chance.happens(storm ? 40 : 10)) await stepCloseEarly(world);
   }
 }
 
-/** Close, and both parts of the window. */
-async function closeTheDay(world: World, steps: number): Promise<void> {
-  const { exchange, chance } = world;
-  const { chain, operator, terms } = exchange;
+/** Close, and both parts of the window; returns those who kept to the rules. */
+async function closeTheDay(world: World, steps: number): Promise<readonly Trader[]> {
+  const { exchange, chance, clearing } = world;
+  const { terms } = exchange;
   await exchange.advanceTime(TRADING_TIME);
-  await step(world, "the close", async () => {
-    await closeEpoch(chain, operator);
-    return new Map();
+  if (clearing && chance.happens(15)) await halt(world, "Trading");
+  await closeDay(world);
+  const careful = carefulSeats(world);
+  const haltedA = clearing && chance.happens(25);
+  if (haltedA) await halt(world, "part A");
+  else await playPartA(world, steps);
+  if (clearing) await hurryInVain(world);
+  await prepareCareful(world, { inHurry: haltedA });
+
+  await exchange.mine(terms.windowBlocks);
+  await exchange.advanceTime(terms.windowA);
+  const haltedB = clearing && chance.happens(25);
+  if (haltedB) await halt(world, "part B");
+  // Each takes a block; there are enough for all of them even if somebody waits to open.
+  await renewCareful(world, async () => {
+    if (haltedB && carefulSeats(world).length > 0) await hurryInVain(world);
   });
+  if (haltedB && chance.happens(30)) await hurry(world);
+  else await renewMost(world);
+  return careful;
+}
+
+async function playPartA(world: World, steps: number): Promise<void> {
+  const { exchange, chance, clearing, storm } = world;
   for (let i = 0; i < steps; i++) {
     await stepWindow(world);
     if (chance.happens(20)) await stepAside(world);
+    if (!clearing) continue;
+    await exchange.advanceTime(chance.int(Math.floor(2_400 / steps)));
+    if (chance.happens(storm ? 10 : 60)) await stepAuction(world);
+    if (chance.happens(15)) await stepExit(world);
+    if (chance.happens(10)) await stepStake(world);
   }
-  await exchange.mine(terms.windowBlocks);
-  await exchange.advanceTime(terms.windowA);
-  await renewMost(world);
+}
+
+/** Somebody opens the day as soon as there were blocks enough: whoever was slow has missed it. */
+async function hurry(world: World): Promise<void> {
+  await world.exchange.mine(world.exchange.terms.windowBlocks);
+  count(world, "opened as soon as possible");
 }
 
 /** The opening of the next day. */
-async function openTheDay(world: World): Promise<void> {
+async function openTheDay(world: World, careful: readonly Trader[]): Promise<void> {
   const { exchange } = world;
-  const { operator, state, terms } = exchange;
+  const { chain, owner, state, terms } = exchange;
   const closing = state.epoch;
   await exchange.advanceTime(terms.windowB);
-  await step(world, "the opening", async () => {
-    const receipt = await openEpoch(exchange, operator);
-    await follow(world);
-    bookDefaults(world, receipt);
-    return new Map();
-  });
+  const { renewalsBlock } = await chain.house.read.epochOf([closing]);
+  const begun =
+    renewalsBlock > 0n && (await chain.client.getBlockNumber()) >= renewalsBlock + BigInt(terms.windowBlocks);
+  await openDay(world, () =>
+    begun ? call(chain, owner, { functionName: "openEpoch", args: [] }) : openEpoch(exchange, owner),
+  );
   assert.equal(state.epoch, closing + 1);
+  checkCareful(world, careful);
   checkRecovery(world);
 }

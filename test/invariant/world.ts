@@ -2,12 +2,13 @@ import assert from "node:assert/strict";
 import { parseEventLogs, stringToHex, type TransactionReceipt } from "viem";
 import { clearingHouseAbi } from "../../src/protocol/abi.ts";
 import { readConservationFacts } from "../../src/chain/conservationFacts.ts";
-import { openSeat, type ProvenTransition, type Sender } from "../../src/chain/clearingHouse.ts";
-import type { MarketTerms } from "../../src/chain/deploy.ts";
+import { approve, openSeat, type ProvenTransition, type Sender } from "../../src/chain/clearingHouse.ts";
+import { drawFromFaucet, type MarketTerms } from "../../src/chain/deploy.ts";
 import { DOLLAR, LEAN_HOG_TERMS } from "../../src/clearing/leanHogs.ts";
 import {
   assertConserved,
   assertPoolIsNotes,
+  type ConservationFacts,
   closeOut,
   expire,
   NO_RESIDUAL,
@@ -22,6 +23,7 @@ import { claimOf, isLeftOver } from "../../src/trader/accountState.ts";
 import { recoverAccount } from "../../src/trader/recovery.ts";
 import type { Exchange } from "../support/exchange.ts";
 import { startUnprovenExchange, unprovenProver } from "../support/unprovenExchange.ts";
+import { type Books, newBooks, WHOLE } from "./books.ts";
 import { type Chance, chanceOf } from "./chance.ts";
 
 /** The phrase of all traders; each has a number of its own. */
@@ -32,11 +34,25 @@ export const TRADING_TIME = 21_600;
 const WINDOW_PART = 3_600;
 const CYCLE = TRADING_TIME + 2 * WINDOW_PART;
 
-/** Hogs that go on; hogs that end on the third day; a market below zero. */
-export const SLOTS_IN_USE = [0, 1, 2] as const;
-
-/** A trader with an account and with tokens to deposit. */
+/** A trader with an account and with tokens to deposit. Some never fail to renew (see careful.ts). */
 export type Trader = { readonly number: number; readonly account: TraderAccount; readonly sender: Sender };
+
+/** Goes to an expanded limit after a day at its limit. */
+const HOGS: MarketTerms = { ...LEAN_HOG_TERMS, priceLimit: 900n * DOLLAR };
+
+/** The least margins that its limit allows: two bad days cost more than who dropped out left. */
+const WILD: MarketTerms = {
+  ...LEAN_HOG_TERMS,
+  closeOutFee: LEAN_HOG_TERMS.priceLimit,
+  maintenanceMargin: 2n * LEAN_HOG_TERMS.priceLimit,
+  initialMargin: 2n * LEAN_HOG_TERMS.priceLimit + 240n * DOLLAR,
+};
+
+/** Days may end early, and each part of the window has blocks enough for every careful trader. */
+const CLEARING = { lockTime: 3_600, lockNotice: 1_800, windowBlocks: 12 } as const;
+
+/** Longer than a cycle, as it must be, and shorter than two. */
+const GOVERNANCE_DELAY = 30_000;
 
 /** Traders on a clearing house, and what the test knows of it. */
 export type World = {
@@ -45,6 +61,13 @@ export type World = {
   readonly traders: Trader[];
   /** Whether every trade is at the day's centre price. */
   readonly still: boolean;
+  /** Whether everything that clearing knows happens: governance, halts, auctions, stakes, careful traders. */
+  readonly clearing: boolean;
+  /** Whether prices run one way to their limits for days, past what those who drop out left. */
+  readonly storm: boolean;
+  /** Whose batches the house takes. */
+  operator: Sender;
+  readonly books: Books;
   /** What those who dropped out left in the pool. */
   residual: Residual;
   unasked: bigint;
@@ -53,29 +76,54 @@ export type World = {
   readonly tally: Map<string, number>;
 };
 
-/** A clearing house without proofs, with three markets and some traders whose seats are open. */
-export async function startWorld(seed: number, traders: number, still: boolean): Promise<World> {
+/** What kind of world it is: plain unless it says otherwise. */
+export type WorldKind = { readonly clearing?: boolean; readonly storm?: boolean };
+
+/** A clearing house without proofs, with three or four markets and some traders whose seats are open. */
+export async function startWorld(
+  seed: number,
+  traders: number,
+  still: boolean,
+  { clearing = false, storm = false }: WorldKind = {},
+): Promise<World> {
   const now = BigInt(Math.floor(Date.now() / 1_000));
   const thirdDay = now + BigInt(CYCLE + CYCLE / 2 + TRADING_TIME / 2);
-  const hogs: MarketTerms = LEAN_HOG_TERMS;
+  const hogs = storm ? WILD : clearing ? HOGS : LEAN_HOG_TERMS;
   const exchange = await startUnprovenExchange({
-    clearingTerms: { windowA: WINDOW_PART, windowB: WINDOW_PART, tradingTime: TRADING_TIME },
+    clearingTerms: {
+      windowA: WINDOW_PART,
+      windowB: WINDOW_PART,
+      tradingTime: TRADING_TIME,
+      ...(clearing ? CLEARING : {}),
+      ...(storm ? { seatBond: 60n * DOLLAR } : {}),
+    },
     markets: [
       hogs,
       { ...hogs, contractId: stringToHex("HOGS THAT END", { size: 32 }), lastTradingTime: thirdDay },
       { ...hogs, contractId: stringToHex("BELOW ZERO", { size: 32 }), listingPrice: -300n * DOLLAR },
+      ...(clearing ? [{ ...WILD, contractId: stringToHex("WILD HOGS", { size: 32 }) }] : []),
     ],
+    governanceDelay: GOVERNANCE_DELAY,
   });
   const world: World = {
     exchange,
     chance: chanceOf(seed),
     traders: [],
     still,
+    clearing,
+    storm,
+    operator: exchange.operator,
+    books: newBooks(),
     residual: NO_RESIDUAL,
     unasked: 0n,
     steps: 0,
     tally: new Map(),
   };
+  if (clearing) {
+    const { url, chain, deployed, operator, operatorKey } = exchange;
+    await drawFromFaucet(url, deployed.token, operatorKey, operator.address, 1_000_000n * DOLLAR);
+    await approve(chain, operator, 1_000_000n * DOLLAR);
+  }
   for (let number = 0; number < traders; number++) await addTrader(world);
   return world;
 }
@@ -86,10 +134,11 @@ export async function addTrader(world: World): Promise<Trader> {
   const number = traders.length;
   const keys = accountKeys(PHRASE, number);
   const account = await TraderAccount.open({ keys, chain: exchange.state, prover: unprovenProver });
-  const sender = await exchange.fundedSender(1_000_000n * DOLLAR);
+  const sender = await exchange.fundedSender(100_000_000n * DOLLAR);
   await openSeat(exchange.chain, sender, keys.ownerKey);
   const trader = { number, account, sender };
   traders.push(trader);
+  world.books.bonds.set(keys.ownerKey, exchange.terms.seatBond);
   await follow(world);
   return trader;
 }
@@ -180,6 +229,28 @@ async function checkAll(world: World): Promise<void> {
   );
   checkTicketMargins(world);
   checkNotes(world);
+  if (world.clearing) await checkBooks(world, facts);
+}
+
+/** Every bucket is what the test has kept account of; none that cannot be owed is below zero. */
+async function checkBooks({ books, exchange }: World, { buckets }: ConservationFacts): Promise<void> {
+  const sum = (amounts: Iterable<bigint>): bigint => [...amounts].reduce((total, amount) => total + amount, 0n);
+  const { closeOutAccount, fees, guarantyFund, operatorStake, bonds } = buckets;
+  assert.deepEqual(
+    { closeOutAccount, fees, guarantyFund, operatorStake, bonds, ratio: await exchange.chain.house.read.payoutRatio() },
+    {
+      closeOutAccount: books.closeOutAccount,
+      fees: books.fees,
+      guarantyFund: books.guarantyFund,
+      operatorStake: sum([...books.stakes.values()].map(({ amount }) => amount)),
+      bonds: sum(books.bonds.values()),
+      ratio: books.ratio,
+    },
+  );
+  for (const name of ["claims", "credits", "bonds", "fees", "owed", "operatorStake", "guarantyFund"] as const) {
+    assert.ok(buckets[name] >= 0n, `${name} is ${buckets[name]}`);
+  }
+  assert.ok(books.ratio >= 0n && books.ratio <= WHOLE, `payout ratio ${books.ratio}`);
 }
 
 /** No ticket is below zero at any price that the day can reach, nor at the maintenance band, which is wider. */
@@ -240,7 +311,7 @@ export function bookDefaults(world: World, receipt: TransactionReceipt): void {
   if (markets.some(({ expired }) => expired)) count(world, "expired");
   world.residual = expire(world.residual, markets);
   for (const { args } of parseEventLogs({ abi: clearingHouseAbi, logs: receipt.logs, eventName: "WaterfallStep" })) {
-    count(world, "gap");
+    count(world, `waterfall: ${["what drop-outs left", "operator's stake", "guaranty fund"][args.layer] ?? "?"}`);
     world.residual = { ...world.residual, cash: world.residual.cash + args.toPool };
   }
 }
