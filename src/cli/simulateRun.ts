@@ -86,8 +86,9 @@ function jsonOf(result: SimulationResult, options: SimulateOptions, seconds: num
     checks: result.checks,
     seconds: Math.round(seconds * 10) / 10,
     settings: { ...options, unproven: options.unproven === true },
-    perDay: result.perDay.map(({ markets, seconds: _, ...day }) => ({
+    perDay: result.perDay.map(({ markets, ...day }) => ({
       ...day,
+      seconds: Math.round(day.seconds * 10) / 10,
       markets: markets.map((market) => ({
         ...market,
         recorded: String(market.recorded),
