@@ -97,10 +97,10 @@ const [account] = await anybody.getAddresses();
 assert.ok(account !== undefined);
 
 /** Sent by anybody with so much gas, whatever comes of it. */
-async function send(to: Hex, data: Hex, gas = 200_000n): Promise<TransactionReceipt> {
+const send = async (to: Hex, data: Hex, gas = 200_000n): Promise<TransactionReceipt> => {
   const hash = await anybody.sendTransaction({ account, to, data, gas });
   return anybody.waitForTransactionReceipt({ hash, pollingInterval: 5 });
-}
+};
 
 /** Stands at the address that the terms name. */
 async function placeFeed(address: Hex): Promise<void> {
