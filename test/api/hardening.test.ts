@@ -61,11 +61,14 @@ test("markets, the epoch and the first announcement leave only once they are dur
 test("a connection hands on twenty transitions at once and then five a second, whatever else it sends [API-20]", async (t) => {
   const { server, client } = await open(t);
   const submit = () => client.submitTransition(TRANSITION);
+  const start = performance.now();
   const results = await Promise.allSettled(Array.from({ length: 40 }, submit));
+  const more = (5 * (performance.now() - start)) / 1_000;
   const refused = results.filter((result) => result.status === "rejected").map(({ reason }) => String(reason));
-  assert.ok(refused.length >= 15 && refused.length <= 20, `${refused.length} refused`);
+  assert.ok(refused.length >= 19 - more && refused.length <= 20, `${refused.length} refused`);
   assert.match(refused[0] ?? "", /TooManyTransitions.*5 transitions a second: wait \d+ ms/);
-  await assert.rejects(submit(), { status: "ResourceExhausted" });
+  // One may have become free by now.
+  await assert.rejects(Promise.all(Array.from({ length: 10 }, submit)), { status: "ResourceExhausted" });
   await client.createOrder(orderEntry());
   await new Promise((resolve) => setTimeout(resolve, 220));
   await submit();

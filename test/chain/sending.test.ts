@@ -219,7 +219,7 @@ describe("a call", { timeout: 60_000 }, () => {
     const start = performance.now();
     stop.abort();
     await waiting;
-    assert.ok(performance.now() - start < 100);
+    assert.ok(performance.now() - start < 5_000);
     await assert.rejects(send({ signal: stop.signal }), WaitEnded);
   });
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { DOLLAR, priceOfMilliCents } from "../../src/clearing/leanHogs.ts";
-import type { OrderRequest } from "../../src/trader/commands.ts";
+import type { OrderRequest, RunOptions } from "../../src/trader/commands.ts";
 import type { TraderDesk } from "../../src/trader/desk.ts";
 import { Interrupted } from "../../src/trader/desk/reach.ts";
 import { startUnprovenStage, type UnprovenStage } from "../support/unprovenStage.ts";
@@ -23,6 +23,22 @@ before(async () => {
 after(() => stage.stop());
 
 let names = 0;
+
+const ASKED_IN_VAIN = /^the exchange does not answer/;
+const QUEUED = /^waiting until the chain shows/;
+
+/** Options of a command, and what resolves once it says so. */
+function heard(text: RegExp): { readonly options: RunOptions; readonly said: Promise<unknown> } {
+  const { promise, resolve } = Promise.withResolvers<unknown>();
+  return {
+    said: promise,
+    options: {
+      onProgress: (event) => {
+        if (text.test(event.text)) resolve(event);
+      },
+    },
+  };
+}
 
 /** A trader with money, for one test. */
 async function funded(): Promise<TraderDesk & { readonly traderName: string }> {
@@ -84,8 +100,10 @@ describe("a desk when things go wrong", () => {
     const desk = await funded();
     stage.port.goAway();
     const dying = new AbortController();
-    const opening = desk.run("openTickets", { slot: 0, count: 2, cash: dollars(5_000n) }, { signal: dying.signal });
-    setTimeout(() => dying.abort(), 500);
+    const { options, said } = heard(ASKED_IN_VAIN);
+    const asked = { slot: 0, count: 2, cash: dollars(5_000n) };
+    const opening = desk.run("openTickets", asked, { signal: dying.signal, ...options });
+    void said.then(() => dying.abort());
     await assert.rejects(opening, Interrupted);
     await desk.close();
     stage.port.comeBack();
@@ -100,8 +118,9 @@ describe("a desk when things go wrong", () => {
   test("the exchange forgets what it has queued: it is sent again by itself [DSK-2]", async () => {
     const desk = await funded();
     stage.hold();
-    const opening = desk.run("openTickets", { slot: 0, count: 1, cash: dollars(5_000n) });
-    await new Promise((resolve) => setTimeout(resolve, 500));
+    const { options, said } = heard(QUEUED);
+    const opening = desk.run("openTickets", { slot: 0, count: 1, cash: dollars(5_000n) }, options);
+    await said;
     await stage.forgetfulRestart();
     stage.post();
     assert.equal((await opening).transition.status, "landed");
@@ -124,11 +143,12 @@ describe("a desk when things go wrong", () => {
     const desk = await funded();
     const other = await stage.recovered(desk.traderName);
     stage.hold();
+    const [one, two] = [heard(QUEUED), heard(QUEUED)];
     const both = Promise.allSettled([
-      desk.run("openTickets", { slot: 0, count: 1, cash: dollars(5_000n) }),
-      other.run("openTickets", { slot: 0, count: 1, cash: dollars(7_000n) }),
+      desk.run("openTickets", { slot: 0, count: 1, cash: dollars(5_000n) }, one.options),
+      other.run("openTickets", { slot: 0, count: 1, cash: dollars(7_000n) }, two.options),
     ]);
-    await new Promise((resolve) => setTimeout(resolve, 700));
+    await Promise.all([one.said, two.said]);
     stage.post();
     const outcomes = await both;
     assert.deepEqual(outcomes.map(({ status }) => status).toSorted(), ["fulfilled", "rejected"]);
@@ -171,8 +191,9 @@ describe("a desk when things go wrong", () => {
     await desk.run("openTickets", { slot: 0, count: 1, cash: dollars(10_000n) });
     stage.port.goAway();
     const dying = new AbortController();
-    const placing = desk.run("place", { orders: [order()] }, { signal: dying.signal });
-    setTimeout(() => dying.abort(), 500);
+    const { options, said } = heard(ASKED_IN_VAIN);
+    const placing = desk.run("place", { orders: [order()] }, { signal: dying.signal, ...options });
+    void said.then(() => dying.abort());
     await assert.rejects(placing, Interrupted);
     stage.port.comeBack();
     const { ordersFound, notes } = await desk.run("catchUp", {});
