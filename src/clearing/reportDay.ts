@@ -186,7 +186,7 @@ function marketReport(
   slot: number,
   events: readonly ClearingEvent[],
   windowStart: bigint,
-  attested: ReadonlyMap<number, { readonly bids: number; readonly asks: number }> | undefined,
+  attested: Attested | undefined,
 ): MarketReport {
   const ofSlot = <T extends { readonly args: { readonly slot: number } }>(all: readonly T[]): readonly T[] =>
     all.filter(({ args }) => args.slot === slot);
@@ -231,19 +231,15 @@ function restingOf(market: EpochMarket, priced: { readonly bid: bigint; readonly
   };
 }
 
+type Attested = ReadonlyMap<number, { readonly bids: number; readonly asks: number }>;
+
 /** How many orders the closing transaction attests; undefined where the house was called through another contract. */
-async function attestedIn(
-  { client }: Chain,
-  hash: Hex,
-): Promise<ReadonlyMap<number, { readonly bids: number; readonly asks: number }> | undefined> {
-  try {
-    const { input } = await client.getTransaction({ hash });
-    const { functionName, args } = decodeFunctionData({ abi: clearingHouseAbi, data: input });
-    if (functionName !== "closeEpoch") return undefined;
-    return new Map(args[0].map(({ slot, bids, asks }) => [slot, { bids: bids.length, asks: asks.length }]));
-  } catch {
-    return undefined;
-  }
+async function attestedIn({ client, address }: Chain, hash: Hex): Promise<Attested | undefined> {
+  const { input, to } = await client.getTransaction({ hash });
+  if (to?.toLowerCase() !== address.toLowerCase()) return undefined;
+  const { functionName, args } = decodeFunctionData({ abi: clearingHouseAbi, data: input });
+  if (functionName !== "closeEpoch") return undefined;
+  return new Map(args[0].map(({ slot, bids, asks }) => [slot, { bids: bids.length, asks: asks.length }]));
 }
 
 /** Prices of the present day: those that it would settle at, or, once it is closed, those that it settled at. */

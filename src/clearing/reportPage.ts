@@ -25,7 +25,7 @@ export function reportPage(report: DayReport, words: Words): string {
       ["Seats", `${seats.due} due, ${seats.done.renewed} renewed, ${seats.missed.length} missed`],
       ...(report.movedUp === undefined
         ? []
-        : [["Ended early", `market ${report.movedUp.slot} was locked at its limit`] as const]),
+        : [["Ended early", `${nameOf(report.movedUp.slot, report, words)} was locked at its limit`] as const]),
     ]),
     html`<h2>Steps</h2>`,
     table(
@@ -310,6 +310,11 @@ function balanceTable({ balances: { atClose, atOpening } }: DayReport, { money }
 }
 
 // ------------------------------------------------------------------ words
+
+function nameOf(slot: number, { markets }: DayReport, { contract }: Words): string {
+  const market = markets.find((each) => each.slot === slot);
+  return market === undefined ? `slot ${slot}` : contract(market.contractId);
+}
 
 function stepRow(name: string, { time, block, transaction, by }: CycleStep): readonly string[] {
   return [name, utc(BigInt(time)), String(block), transaction, by];

@@ -210,7 +210,7 @@ export type SettleOptions = {
   readonly pollMs?: number;
 };
 
-/** How long the contract may refuse a step whose time has come as far as we see, milliseconds. */
+/** How long the contract may refuse a step whose time has come as far as we see, or a node may lag; milliseconds. */
 const APART_PATIENCE_MS = 120_000;
 
 /**
@@ -220,6 +220,13 @@ const APART_PATIENCE_MS = 120_000;
 export async function settleDay(keeper: Keeper, day: number, options: SettleOptions): Promise<void> {
   const { isPatient, signal, pollMs = 1_000 } = options;
   let apartSince: number | undefined;
+  const pause = async (wait: Wait, situation: Situation): Promise<void> => {
+    if (wait.until === "node") apartSince ??= performance.now();
+    const isHopeless = apartSince !== undefined && performance.now() - apartSince > APART_PATIENCE_MS;
+    if (!isPatient || isHopeless) throw new DayWaits(day, wait);
+    await options.onWait?.(wait, situation);
+    await setTimeout(pollMs, undefined, { signal });
+  };
   for (;;) {
     signal?.throwIfAborted();
     const situation = await keeper.look();
@@ -227,23 +234,17 @@ export async function settleDay(keeper: Keeper, day: number, options: SettleOpti
     if (step.kind === "done") return;
     if (step.kind === "wait") {
       if (step.until === "closingTime") throw new DayNotOver(day, step.time);
-      if (!isPatient) throw new DayWaits(day, step);
-      await options.onWait?.(step, situation);
-      await setTimeout(pollMs, undefined, { signal });
+      await pause(step, situation);
       continue;
     }
     const taken = await takeStep(keeper, step, day);
-    if (taken !== undefined) {
-      apartSince = undefined;
-      await options.onTaken?.(taken);
+    if (taken === undefined) {
+      const { time, block } = situation;
+      await pause({ kind: "wait", until: "node", time, block: block + 1n }, situation);
       continue;
     }
-    apartSince ??= performance.now();
-    const { time, block } = situation;
-    const wait: Wait = { kind: "wait", until: "node", time, block: block + 1n };
-    if (!isPatient || performance.now() - apartSince > APART_PATIENCE_MS) throw new DayWaits(day, wait);
-    await options.onWait?.(wait, situation);
-    await setTimeout(pollMs, undefined, { signal });
+    apartSince = undefined;
+    await options.onTaken?.(taken);
   }
 }
 

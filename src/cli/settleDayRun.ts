@@ -1,5 +1,6 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { generatePrivateKey, privateKeyToAddress } from "viem/accounts";
 import { z } from "zod";
 import { type Chain, type Sender, senderOf, WrongChain } from "../chain/clearingHouse.ts";
@@ -165,7 +166,7 @@ async function tell(
   io: Io,
 ): Promise<void> {
   if (reportDir !== undefined) makeDirectory(reportDir);
-  const report = await readReport(chain, day, fromBlock);
+  const report = await reportSoon(chain, day, fromBlock, taken.length > 0);
   const files = reportDir === undefined ? [] : writeReport(report, reportDir, words);
   if (json === true) {
     const steps = taken.map(({ action, transaction }) => ({ ...action, transaction: transaction ?? null }));
@@ -174,6 +175,20 @@ async function tell(
   }
   io.print([reportText(report, words), ...files.map((file) => `written: ${file}`)].join("\n"));
 }
+
+/** Of several nodes behind one address another may answer now, which has not seen the opening yet. */
+async function reportSoon(chain: Chain, day: number, fromBlock: bigint, isNew: boolean): Promise<DayReport> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await readReport(chain, day, fromBlock);
+    } catch (error) {
+      if (!(error instanceof DayUnknown) || !isNew || attempt === REPORT_ATTEMPTS) throw error;
+      await setTimeout(1_000);
+    }
+  }
+}
+
+const REPORT_ATTEMPTS = 10;
 
 function writeReport(report: DayReport, directory: string, words: Words): readonly string[] {
   const [json, html] = ["json", "html"].map((kind) => join(directory, `day-${report.epoch}.${kind}`));

@@ -18,7 +18,7 @@ import { reportText } from "../../src/cli/settleDayText.ts";
 import { clearingHouseAbi } from "../../src/protocol/abi.ts";
 import { contractName, formatAmount } from "../../src/trader/markets.ts";
 import { hedgerow } from "../support/commandLine.ts";
-import { fresh, startDesk } from "../support/desk.ts";
+import { fresh, only, startDesk } from "../support/desk.ts";
 
 // Days of a real clearing house, ended by keepers. Its contract believes every statement, as the days are not about proofs.
 
@@ -339,8 +339,21 @@ test("a report tells what was missing, who paid, what was torn up, and the payou
   assert.match(html, /<svg [^>]*aria-label="Waterfall: what was missing[^]*300\.00 of 900\.00/);
 });
 
-test("bonds of seats that are long in default are forfeited for the reward, and only then [CLR-5, DEF-9]", async () => {
+test("quotes that the operator attested are in the evidence, and bound a price without trades [CLR-8, SET-4]", async () => {
+  await desk.sync();
+  const resting = only(await desk.openRaw(1, RICH));
+  const bid = CENTRE + 5n * TICK;
+  const quantity = LEAN_HOG_TERMS.minimumVolume;
+  const order = await desk.order(resting, { side: "buy", limitPrice: bid, quantity });
+  await desk.close([{ slot: 1, bids: [order], asks: [] }]);
   await settle(2, await keeper());
+  const { markets } = await readReport(x.chain, 2);
+  const { attested, cutOffBy, settlementPrice, unbounded, ...evidence } = markets[1] ?? assert.fail("it is listed");
+  assert.deepEqual([attested, evidence.bid, evidence.ask], [{ bids: 1, asks: 0 }, bid, undefined]);
+  assert.deepEqual([settlementPrice, unbounded, cutOffBy], [bid, CENTRE, "quotes"]);
+});
+
+test("bonds of seats that are long in default are forfeited for the reward, and only then [CLR-5, DEF-9]", async () => {
   assert.ok((await house.read.seatOf([sleepy])).bond > 0n, "the grace is one day");
   const by = await x.fundedSender(0n);
   await settle(3, keeperOf(x.chain, { sender: by, isThorough: true }));
