@@ -10,6 +10,7 @@ import { BrokenRule, must } from "./errors.ts";
 import { applyFills, fillsHashOf } from "./fills.ts";
 import type { PricedDay } from "./prices.ts";
 import { appendTo, applyBatch, applyDirect, forfeit, readTransitions } from "./transitions.ts";
+import { shareOf } from "./waterfall.ts";
 
 type HouseCall = ReturnType<typeof decodeFunctionData<typeof clearingHouseAbi>>;
 type ArgsOf<Name extends HouseCall["functionName"]> = Extract<HouseCall, { functionName: Name }>["args"];
@@ -169,8 +170,11 @@ function collectFees(call: Call, [address]: ArgsOf<"collectFees">): Done {
   const amount = house.ledger.fees;
   must(sender === house.operator, "FEE-5", `${sender} collected the fees, but ${house.operator} is the operator`);
   must(amount > 0n, "FEE-5", "fees were collected where there are none");
+  const share = shareOf(house, amount);
   house.ledger.fees = 0n;
-  paid(call, lower(address), amount);
+  house.ledger.closeOutAccount += share.toAccount;
+  house.ledger.poolCash += amount - share.paid - share.toAccount;
+  paid(call, lower(address), share.paid);
   return {};
 }
 

@@ -54,9 +54,21 @@ export function takeAbandoned(call: Call, bid: CallBid): void {
   sums.gross += magnitude(position) - magnitude(ticket.position);
   ticket.cash = cash;
   ticket.position = position;
-  house.ledger.closeOutAccount += taken * price;
-  house.closeOutPositions[slot] = available - taken;
+  book(house, slot, taken * price, -taken);
   emitted(call, "AbandonedTaken", { epoch: house.epoch, slot, ticketId, quantity: Number(taken), price });
+}
+
+/** Cash and contracts that the close-out account receives in a slot. */
+export function book(
+  { ledger, closeOutPositions, closeOutCash }: House,
+  slot: number,
+  cash: bigint,
+  contracts: bigint,
+) {
+  const position = (closeOutPositions[slot] ?? 0n) + contracts;
+  closeOutPositions[slot] = position;
+  closeOutCash[slot] = position === 0n ? 0n : (closeOutCash[slot] ?? 0n) + cash;
+  ledger.closeOutAccount += cash;
 }
 
 function assertBidSigned(house: House, { sessionKey }: Ticket, { r, vs, ...message }: CallBid): void {

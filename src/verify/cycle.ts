@@ -1,6 +1,7 @@
 import { feeAtDefault } from "../protocol/epoch.ts";
 import { SLOTS } from "../protocol/note.ts";
 import { type Call, emitted } from "./call.ts";
+import { book } from "./closeOut.ts";
 import { must } from "./errors.ts";
 import { attestedPrices, type CallQuote, clamp, finalMean, type PricedDay, pricedDay, reachable } from "./prices.ts";
 import type { MarketTerms } from "./registry.ts";
@@ -191,19 +192,14 @@ function list(market: Market, terms: MarketTerms | undefined): void {
 /** Tickets left open are closed at the default price from their running sums (spec DEF-3). */
 function bookLeftOver(call: Call, market: Market, slot: number): void {
   const { house } = call;
-  const { ledger } = house;
   const sums = house.sumsOf(slot);
   if (sums.cash === 0n && sums.gross === 0n) return;
   const atSettlement = sums.net * market.settlementPrice;
   const fees = sums.gross * feeAtDefault(market);
-  let claims = sums.cash + atSettlement - fees;
-  ledger.closeOutAccount += fees - atSettlement;
-  if (claims < 0n) {
-    ledger.closeOutAccount += claims;
-    claims = 0n;
-  }
-  ledger.claims += claims;
-  house.closeOutPositions[slot] = (house.closeOutPositions[slot] ?? 0n) + sums.net;
+  const worth = sums.cash + atSettlement - fees;
+  const claims = worth > 0n ? worth : 0n;
+  book(house, slot, fees - atSettlement + (worth - claims), sums.net);
+  house.ledger.claims += claims;
   const { net, gross } = sums;
   Object.assign(sums, { cash: 0n, net: 0n, gross: 0n });
   emitted(call, "LeftOverTickets", { epoch: house.epoch, slot, claims, net, gross });
@@ -213,7 +209,7 @@ function bookLeftOver(call: Call, market: Market, slot: number): void {
 function expire(house: House, market: Market, slot: number): void {
   const { ledger, poolPositions, closeOutPositions } = house;
   ledger.poolCash += (poolPositions[slot] ?? 0n) * market.settlementPrice;
-  ledger.closeOutAccount += (closeOutPositions[slot] ?? 0n) * market.settlementPrice;
   poolPositions[slot] = 0n;
-  closeOutPositions[slot] = 0n;
+  const position = closeOutPositions[slot] ?? 0n;
+  book(house, slot, position * market.settlementPrice, -position);
 }

@@ -23,6 +23,8 @@ export type History = {
   readonly clearingHouse: Hex;
   /** Whether the code of the house or of a library that it names holds the hash of the pinned verifying key. */
   readonly holdsKey: boolean;
+  /** Tokens that the house holds at the end of the history by the token's own word, in decimal digits. */
+  readonly tokens: string;
   readonly steps: readonly Step[];
 };
 

@@ -1,4 +1,5 @@
 import { createPublicClient, type Hex as ViemHex, http, numberToHex, type PublicClient } from "viem";
+import { testDollarAbi } from "../protocol/abi.ts";
 import { HedgerowError } from "../protocol/errors.ts";
 import type { Hex } from "../protocol/keys.ts";
 import { houseArguments, lower } from "./deployment.ts";
@@ -64,7 +65,14 @@ async function read(client: PublicClient, source: Source, onRead: OnRead): Promi
   for (const filter of others) logs.push(...(await logsOf(client, filter, born, newest, onRead)));
   const steps = await stepsOf(client, logs, clearingHouse, onRead);
   const holdsKey = await holdsConstant(client, clearingHouse, source.keyHash);
-  return { chainId: await client.getChainId(), clearingHouse, holdsKey, steps };
+  const tokens = await client.readContract({
+    address: token,
+    abi: testDollarAbi,
+    functionName: "balanceOf",
+    args: [clearingHouse],
+    blockNumber: newest,
+  });
+  return { chainId: await client.getChainId(), clearingHouse, holdsKey, tokens: tokens.toString(), steps };
 }
 
 function topicOf(address: Hex): Hex {

@@ -44,6 +44,7 @@ export function replay(history: History, lastEpoch = Infinity): Replay {
   let calls = 0;
   let settled: ReadonlyMap<number, PricedDay> = new Map();
   let notesBefore = 0;
+  assertTransfers(history);
   for (const step of history.steps) {
     const done = inPlace(step, () => books.play(step, proofs));
     if (step.to === clearingHouse) calls += 1;
@@ -71,7 +72,7 @@ export function replay(history: History, lastEpoch = Infinity): Replay {
     [calls, notesBefore] = [0, house.notes.leaves];
     if (epoch >= lastEpoch) break;
   }
-  return { house: books.house, days, proofs };
+  return { house: atEnd(() => books.house), days, proofs };
 }
 
 /** The house, its registry and its tokens, step by step. */
@@ -105,13 +106,13 @@ class Books {
     const moves = step.logs.filter(({ address }) => address === token).flatMap((log) => tokenMoveOf(log) ?? []);
     if (step.to !== clearingHouse) {
       must(ofHouse.length === 0, "VER-4", "logs of the house come from no call of it");
-      this.#settle(moves, []);
+      this.#settle(moves, [], false);
       return {};
     }
     const call = this.#callOf(step, new Logs(ofHouse), proofs);
     const done = replayCall(call, step.input);
     call.logs.expectEnd();
-    this.#settle(moves, call.moves);
+    this.#settle(moves, call.moves, true);
     assertWhole(this.house, this.tokens);
     return done;
   }
@@ -164,8 +165,8 @@ class Books {
     };
   }
 
-  /** Tokens moved as they had to; what came besides came unasked, and nothing left besides (spec CON-1). */
-  #settle(moves: readonly TokenMove[], due: readonly TokenMove[]): void {
+  /** Tokens moved as they had to in a call; what came outside of calls came unasked, and nothing left (spec CON-1). */
+  #settle(moves: readonly TokenMove[], due: readonly TokenMove[], isCall: boolean): void {
     const house = this.house.address;
     const waiting = [...due];
     for (const { from, to, amount } of moves) {
@@ -173,7 +174,7 @@ class Books {
       const [next] = waiting;
       const isDue = next?.from === from && next.to === to && next.amount === amount;
       if (isDue) waiting.shift();
-      else must(from !== house, "CON-1", `${amount} tokens left to ${to} that nobody was to get`);
+      else must(!isCall && from !== house, "CON-1", `${amount} tokens went from ${from} to ${to} that were not to`);
       if (!isDue) this.tokens.unasked += amount;
       this.tokens.held += from === house ? -amount : amount;
     }
@@ -186,13 +187,31 @@ class Books {
   }
 }
 
-/** Says where a step breaks which rule, whatever it throws: a call that cannot be read is one that could not pass. */
 function inPlace<T>(step: Step, work: () => T): T {
+  return placed(placeOf(step), work);
+}
+
+function atEnd<T>(work: () => T): T {
+  return placed("the whole history", work);
+}
+
+/** Says where which rule is broken, whatever `work` throws: a call that cannot be read is one that could not pass. */
+function placed<T>(where: string, work: () => T): T {
   try {
     return work();
   } catch (error) {
-    if (error instanceof ChainContradiction) throw error;
     const what = error instanceof Error ? (error.message.split("\n")[0] ?? "") : String(error);
-    throw new ChainContradiction(placeOf(step), what, error instanceof BrokenRule ? error.rule : "VER-4");
+    throw new ChainContradiction(where, what, error instanceof BrokenRule ? error.rule : "VER-4");
   }
+}
+
+/** The token's transfers must come to what the token says the house holds, so that none was withheld. */
+function assertTransfers({ steps, clearingHouse, tokens }: History): void {
+  const ends = steps.flatMap(({ logs }) => logs).flatMap((log) => tokenMoveOf(log) ?? []);
+  const sum = ends.reduce((total, { from, to, amount }) => {
+    return total + (to === clearingHouse ? amount : 0n) - (from === clearingHouse ? amount : 0n);
+  }, 0n);
+  atEnd(() =>
+    must(sum.toString() === tokens, "CON-1", `the token's transfers come to ${sum}, but the house holds ${tokens}`),
+  );
 }

@@ -111,6 +111,8 @@ export class House {
   };
   readonly poolPositions: bigint[] = Array<bigint>(SLOTS).fill(0n);
   readonly closeOutPositions: bigint[] = Array<bigint>(SLOTS).fill(0n);
+  /** What the position of a slot brought and cost the close-out account since it last had none. */
+  readonly closeOutCash: bigint[] = Array<bigint>(SLOTS).fill(0n);
   readonly sums: Sums[] = Array.from({ length: SLOTS }, () => ({ cash: 0n, net: 0n, gross: 0n }));
   readonly notes = new NoteBook();
   readonly spent = new Set<bigint>();

@@ -12,6 +12,7 @@ import { SLEEPERS } from "./notes.ts";
 import { poolCover } from "./pool.ts";
 import { signalsOf } from "./statements.ts";
 import { type House, type Seat, WHOLE } from "./state.ts";
+import { shareOf } from "./waterfall.ts";
 
 /** Why a transition had no effect, in the contract's order (spec BAT-10). */
 const SKIPS = [
@@ -170,7 +171,7 @@ function fund(call: Call, transition: ReadTransition, { creditId, amount, relayF
   const { ledger, credits } = call.house;
   const credit = credits.get(creditId);
   if (credit === undefined || credit.spent || credit.amount !== amount) return "CreditUnavailable";
-  if (call.house.payoutRatio < WHOLE) return "PoolShort";
+  if (call.house.payoutRatio < WHOLE && call.house.phase === "trading") return "PoolShort";
   assertReleased(call.house, credit.key, transition, numberToHex(creditId, { size: 32 }), amount, 0n);
   credit.spent = true;
   ledger.credits -= amount;
@@ -259,14 +260,10 @@ function claimTicket(call: Call, transition: ReadTransition, { ticketId, claim, 
 }
 
 function withdraw(house: House, { to, amount, relayFee }: Of<"withdraw">, outcome: Outcome): Skip {
-  const { ledger } = house;
-  ledger.poolCash -= amount + relayFee;
-  if (poolCover(house) < 0n) {
-    ledger.poolCash += amount + relayFee;
-    return "PoolShort";
-  }
-  ledger.fees += relayFee;
-  outcome.payouts.push({ to, amount: payable(house, amount) });
+  const due = takeOut(house, amount, relayFee);
+  if (due === undefined) return "PoolShort";
+  house.ledger.fees += relayFee;
+  outcome.payouts.push({ to, amount: due });
   return "None";
 }
 
@@ -320,11 +317,8 @@ function exit(call: Call, transition: ReadTransition, action: Of<"exit">, outcom
   assertEmptied(transition);
   const seat = house.seats.get(transition.seat);
   if (seat?.status !== "active" || seat.lastEpoch !== defaultEpoch) return "SeatUnavailable";
-  house.ledger.poolCash -= equity;
-  if (poolCover(house) < 0n) {
-    house.ledger.poolCash += equity;
-    return "PoolShort";
-  }
+  const due = takeOut(house, equity, 0n);
+  if (due === undefined) return "PoolShort";
   let refund = 0n;
   if (keepsBond(house, seat, flat)) {
     takeLateFee(house, seat);
@@ -335,7 +329,7 @@ function exit(call: Call, transition: ReadTransition, action: Of<"exit">, outcom
   }
   seat.status = "closed";
   seat.bond = 0n;
-  outcome.payouts.push({ to, amount: payable(house, equity) + refund });
+  outcome.payouts.push({ to, amount: due + refund });
   return "None";
 }
 
@@ -365,11 +359,18 @@ export function forfeit(call: Call, ownerKey: bigint, seat: Seat, reward: bigint
   emitted(call, "BondForfeited", { ownerKey, amount, reward });
 }
 
-/** What is paid of an amount that left the pool; the rest goes to the close-out account (spec FND-8). */
-function payable({ ledger, payoutRatio }: House, amount: bigint): bigint {
-  const share = (amount * payoutRatio) / WHOLE;
-  ledger.closeOutAccount += amount - share;
-  return share;
+/** Takes an amount and a fee out of the pool; returns what is paid of the amount, nothing if it would leave a hole. */
+function takeOut(house: House, amount: bigint, fee: bigint): bigint | undefined {
+  const { ledger } = house;
+  const { paid, toAccount } = shareOf(house, amount);
+  const leaving = paid + toAccount + fee;
+  ledger.poolCash -= leaving;
+  if (poolCover(house) >= 0n) {
+    ledger.closeOutAccount += toAccount;
+    return paid;
+  }
+  ledger.poolCash += leaving;
+  return undefined;
 }
 
 function liveSeat(house: House, ownerKey: bigint): Seat | undefined {

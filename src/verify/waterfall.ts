@@ -17,9 +17,7 @@ export function tearUp(call: Call): void {
   const shortage = need.account + need.pool - layersOf(house);
   if (shortage <= 0n) return;
   house.today.markets.forEach((market, slot) => {
-    const atFault =
-      (need.account > 0n && house.closeOutPositions[slot] !== 0n) ||
-      (need.pool > 0n && house.poolPositions[slot] !== 0n);
+    const atFault = (need.account > 0n && costs(house, slot)) || (need.pool > 0n && house.poolPositions[slot] !== 0n);
     if (!market.listed || market.expired || !atFault) return;
     market.expired = true;
     market.tornUp = true;
@@ -71,15 +69,30 @@ function publishRatio(call: Call, shortage: bigint): void {
   emitted(call, "PayoutRatio", { epoch: house.epoch, ratio });
 }
 
-/** What all accounts and tickets are worth at settlement prices, with the claims of those left over. */
+/** What is paid of an amount at the ratio, and what of the rest the close-out account needs; else it stays (spec FND-8). */
+export function shareOf(house: House, amount: bigint): { readonly paid: bigint; readonly toAccount: bigint } {
+  const paid = (amount * house.payoutRatio) / WHOLE;
+  return { paid, toAccount: least(amount - paid, missing(accountValue(house))) };
+}
+
+/** What all accounts and tickets are worth at settlement prices, with the claims of those left over and the fees. */
 function promised(house: House): bigint {
   const tickets = house.sums.reduce((sum, { cash, net }, slot) => sum + cash + net * priceOf(house, slot), 0n);
-  const value = poolValue(house) + house.ledger.claims + tickets;
+  const pool = poolValue(house);
+  const value = (pool > 0n ? pool : 0n) + house.ledger.claims + house.ledger.fees + tickets;
   return value > 0n ? value : 0n;
 }
 
+/** What the close-out account has over counts for the pool. */
 function needAtPrices(house: House): Need {
-  return { account: missing(accountValue(house)), pool: missing(poolValue(house)) };
+  const [account, pool] = [accountValue(house), poolValue(house)];
+  return account < 0n ? { account: -account, pool: missing(pool) } : { account: 0n, pool: missing(pool + account) };
+}
+
+/** Whether a position lost more than those who left it paid for leaving. */
+function costs(house: House, slot: number): boolean {
+  const position = house.closeOutPositions[slot] ?? 0n;
+  return position !== 0n && (house.closeOutCash[slot] ?? 0n) + position * priceOf(house, slot) < 0n;
 }
 
 function layersOf({ stakes, operator, ledger }: House): bigint {
