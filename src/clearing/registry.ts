@@ -9,7 +9,7 @@ import {
 } from "../chain/clearingHouse.ts";
 import type { MarketTerms } from "../chain/deploy.ts";
 import { isTransient } from "../chain/refusals.ts";
-import { type Client, sendCall } from "../chain/sending.ts";
+import { type Client, sendCall, type SendOptions } from "../chain/sending.ts";
 import { marketRegistryAbi } from "../protocol/abi.ts";
 import { HedgerowError } from "../protocol/errors.ts";
 import type { Hex } from "../protocol/keys.ts";
@@ -119,12 +119,13 @@ export async function scheduleMarket(
   { address, administrator }: Pick<RegistryView, "address" | "administrator">,
   slot: number,
   terms: MarketTerms,
+  options: SendOptions = {},
 ): Promise<bigint> {
   if (sender.address.toLowerCase() !== administrator.toLowerCase()) {
     throw new NotAdministrator(sender.address, administrator);
   }
   const data = encodeFunctionData({ abi: marketRegistryAbi, functionName: "scheduleMarket", args: [slot, terms] });
-  const { logs } = await sendCall(client, sender, { to: address, data });
+  const { logs } = await sendCall(sender.client ?? client, sender, { to: address, data }, options);
   const [event] = parseEventLogs({ abi: marketRegistryAbi, logs, eventName: "MarketScheduled" });
   if (event === undefined) throw new ChainUnavailable("scheduleMarket", "the receipt carries no event of it");
   return event.args.effectiveAt;

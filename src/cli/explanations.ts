@@ -674,7 +674,7 @@ export const EXPLANATIONS: Readonly<Record<string, Explanation>> = {
   ),
   NotAdministrator: refused(
     "Only the administrator of the registry schedules terms.",
-    "Give the administrator's key: --key FILE.",
+    "Give the administrator's key: --key-file FILE.",
     ({ text }) => `The key is not that of the registry's administrator ${text("administrator")}.`,
   ),
   BadBotConfig: usage("The bots' configuration cannot be used.", "Mend it; hedgerow bots --help says more."),

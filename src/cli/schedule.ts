@@ -7,11 +7,12 @@ export function addScheduleCommands(program: Command, io: Io = TERMINAL): void {
   withNetwork(withJson(program.command("schedule")))
     .description("bring the registry of markets in line with a published schedule")
     .requiredOption("--file <file>", "the schedule, as scripts/examples/schedule.json shows")
-    .option("--chain <url>", "node of the chain; that of the network if left out")
-    .option("--clearing-house <address>", "contract of the clearing house, where --chain is given")
-    .option("--key <file>", "administrator's key in hex, or a keystore; readable by its owner only")
+    .option("--chain <url>", "node of the chain, instead of a network's")
+    .option("--house <address>", "clearing house, instead of a network's")
+    .option("--chain-id <number>", "refuse a node of another chain (with --chain)")
+    .option("--from-block <number>", "block of the deployment (with --chain; default: 0)")
+    .option("--key-file <file>", "administrator's key, in hex or a keystore; readable by its owner only")
     .option("--password-file <file>", "password of the keystore")
-    .option("--from-block <number>", "block of the deployment")
     .option("--dry-run", "say what is missing, and send nothing")
     .addHelpText(
       "after",
@@ -23,7 +24,7 @@ was cut off; what is there already is not sent again.
 
 The file lists contracts by slot; the next one of a slot follows when the one
 before it has had its last trading time. Amounts are dollars per contract.
-${examples("schedule --file schedule.json --dry-run", "schedule --file schedule.json --key administrator.key")}`,
+${examples("schedule --file schedule.json --dry-run", "schedule --file schedule.json --key-file administrator.key")}`,
     )
     .action(async (options: ScheduleOptions) => {
       const { runSchedule } = await import("./scheduleRun.ts");

@@ -1,5 +1,5 @@
 import { dirname, resolve } from "node:path";
-import { type Chain, connect, publicClientOf, refusalOf, senderOf } from "../chain/clearingHouse.ts";
+import type { Chain } from "../chain/clearingHouse.ts";
 import type { MarketTerms } from "../chain/deploy.ts";
 import {
   assertSound,
@@ -11,25 +11,24 @@ import {
   type TermChange,
 } from "../clearing/marketSchedule.ts";
 import { answersAsFeed, readRegistry, type RegistryView, scheduleMarket } from "../clearing/registry.ts";
-import type { Hex } from "../protocol/keys.ts";
 import { readSmallFile } from "../trader/files.ts";
 import { formatAmount } from "../trader/markets.ts";
 import { WrongUsage } from "./failure.ts";
 import { untilInterrupted } from "./interrupt.ts";
-import { readKey } from "./keyFile.ts";
-import { type Io, type JsonOptions, type NetworkOptions, openNetwork } from "./session.ts";
+import type { Io, JsonOptions, NetworkOptions } from "./session.ts";
+import { parse, placeOf } from "./settleDayRun.ts";
 import { table } from "./terminal.ts";
-import { parseAddress } from "./values.ts";
 import { folded, wrapped } from "./wrapped.ts";
 
 export type ScheduleOptions = JsonOptions &
   NetworkOptions & {
     readonly file: string;
     readonly chain?: string;
-    readonly clearingHouse?: string;
-    readonly key?: string;
-    readonly passwordFile?: string;
+    readonly house?: string;
+    readonly chainId?: string;
     readonly fromBlock?: string;
+    readonly keyFile?: string;
+    readonly passwordFile?: string;
     readonly dryRun?: true;
   };
 
@@ -41,62 +40,49 @@ const WIDTH = 80;
 const NAME_WIDTH = 20;
 const WHAT_WIDTH = 34;
 
-/** `hedgerow schedule`. */
+/**
+ * hedgerow schedule. Throws BadMarketSchedule, BadMarginSchedule, NotAdministrator, WrongUsage, what reaching the clearing
+ * house and sending to its registry throws, and Interrupted.
+ */
 export async function runSchedule(options: ScheduleOptions, io: Io): Promise<void> {
-  const schedule = readSchedule(options.file);
-  const key = keyOf(options);
+  const { file, keyFile, dryRun = false, json = false } = options;
+  const schedule = readSchedule(file);
+  if (keyFile === undefined && !dryRun) {
+    throw new WrongUsage("no key is given", "give --key-file FILE, or --dry-run to send nothing");
+  }
+  const given = parse({ ...options, wait: false });
   await untilInterrupted(async (signal) => {
-    const { chain, fromBlock } = await chainOf(options);
-    const view = await readRegistry(chain, fromBlock);
-    assertSound(schedule, view.now, options.file);
-    const steps = planSchedule(schedule, view.slots, view, options.file);
-    await assertFeeds(chain, steps, options.file);
-    const sender = key === undefined ? undefined : senderOf(chain.url, chain.chainId, key);
-    const done: Done[] = [];
-    for (const step of steps) {
-      signal.throwIfAborted();
-      const isSent = sender !== undefined && isMissing(step);
-      const sentFor = isSent ? await scheduleMarket(chain, sender, view, step.slot, step.terms) : undefined;
-      done.push({ step, sentFor });
-      if (sentFor !== undefined && options.json !== true) {
-        io.printError(`slot ${step.slot}, ${step.name}: scheduled for ${timeText(sentFor)} UTC`);
+    const place = await placeOf(given);
+    try {
+      const { chain, fromBlock, network } = place;
+      if (network.decimals !== DECIMALS) {
+        throw new BadMarketSchedule(file, `its dollars have ${DECIMALS} decimals, the collateral ${network.decimals}`);
       }
+      const view = await readRegistry(chain, fromBlock);
+      assertSound(schedule, view.now, file);
+      const steps = planSchedule(schedule, view.slots, view, file);
+      await assertFeeds(chain, steps, file);
+      const sender = dryRun ? undefined : await place.sender();
+      const done: Done[] = [];
+      for (const step of steps) {
+        const isSent = sender !== undefined && isMissing(step);
+        const sentFor = isSent
+          ? await scheduleMarket(chain, sender, view, step.slot, step.terms, { signal })
+          : undefined;
+        done.push({ step, sentFor });
+        if (sentFor !== undefined && !json) {
+          io.printError(`slot ${step.slot}, ${step.name}: scheduled for ${timeText(sentFor)} UTC`);
+        }
+      }
+      io.print(json ? JSON.stringify(scheduleJson(view, done, dryRun)) : scheduleText(view, done));
+    } finally {
+      place.close();
     }
-    io.print(options.json === true ? JSON.stringify(scheduleJson(view, done, options)) : scheduleText(view, done));
   });
 }
 
 function readSchedule(file: string): MarketSchedule {
   return parseMarketSchedule(readSmallFile(file), file, (name) => readSmallFile(resolve(dirname(file), name)));
-}
-
-/** Undefined: nothing is to be sent. */
-function keyOf({ key, passwordFile, dryRun }: ScheduleOptions): Hex | undefined {
-  if (dryRun === true) return undefined;
-  if (key === undefined) throw new WrongUsage("no key is given", "give --key FILE, or --dry-run to send nothing");
-  return readKey(key, passwordFile);
-}
-
-async function chainOf(options: ScheduleOptions) {
-  const { chain: url, clearingHouse } = options;
-  if ((url === undefined) !== (clearingHouse === undefined)) {
-    throw new WrongUsage(
-      "--chain and --clearing-house belong together",
-      "give both, or neither for the chosen network",
-    );
-  }
-  if (url === undefined || clearingHouse === undefined) {
-    const network = await openNetwork(options);
-    const fromBlock = options.fromBlock === undefined ? BigInt(network.fromBlock) : blockOf(options.fromBlock);
-    return { chain: await connect(network.chain, network.clearingHouse, network.chainId), fromBlock };
-  }
-  const address = await parseAddress("--clearing-house", clearingHouse);
-  const fromBlock = blockOf(options.fromBlock ?? "0");
-  try {
-    return { chain: await connect(url, address, await publicClientOf(url, 0).getChainId()), fromBlock };
-  } catch (error) {
-    throw refusalOf(error);
-  }
 }
 
 async function assertFeeds(chain: Chain, steps: readonly PlannedStep[], file: string): Promise<void> {
@@ -105,11 +91,6 @@ async function assertFeeds(chain: Chain, steps: readonly PlannedStep[], file: st
     if (await answersAsFeed(chain, terms.priceFeed)) continue;
     throw new BadMarketSchedule(`${file}, ${name}`, `no price feed answers at ${terms.priceFeed}`);
   }
-}
-
-function blockOf(text: string): bigint {
-  if (!/^\d{1,15}$/.test(text)) throw new WrongUsage(`--from-block is "${text}"`, "give the number of a block");
-  return BigInt(text);
 }
 
 function isMissing({ action }: PlannedStep): boolean {
@@ -209,12 +190,12 @@ function timeText(time: bigint): string {
   return new Date(Number(time) * 1_000).toISOString().slice(0, 16).replace("T", " ");
 }
 
-function scheduleJson(view: RegistryView, done: readonly Done[], { dryRun }: ScheduleOptions) {
+function scheduleJson(view: RegistryView, done: readonly Done[], isDryRun: boolean) {
   return {
     registry: view.address,
     now: Number(view.now),
     delay: Number(view.delay),
-    isDryRun: dryRun === true,
+    isDryRun,
     steps: done.map(({ step, sentFor }) => ({
       slot: step.slot,
       contract: step.name,

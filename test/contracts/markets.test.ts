@@ -449,7 +449,7 @@ describe("parameters", () => {
         write("feedless.json", listing({ feed: { address: x.owner.address, multiplier: 400, maxAge: 60 } })),
       ];
       const [right, wrong] = [write("owner", x.ownerKey), write("operator", x.operatorKey)];
-      const at = ["--chain", x.url, "--clearing-house", x.chain.address];
+      const at = ["--chain", x.url, "--house", x.chain.address];
       const run = (name: string, ...more: readonly string[]) => hedgerow(["schedule", ...at, "--file", name, ...more]);
       await desk.rollback(async () => {
         const rehearsed = await run(file, "--dry-run");
@@ -460,16 +460,16 @@ describe("parameters", () => {
         assert.ok(rehearsed.out.split("\n").every((line) => line.length <= 80));
         const refused = [
           [await run(file), 2, /WrongUsage|no key is given/],
-          [await run(file, "--key", wrong), 3, /NotAdministrator/],
-          [await run(bad, "--key", right), 2, /LEAN HOGS AUG with the margins of 2020-01-01: expandedLimit/],
-          [await run(feedless, "--key", right), 2, /no price feed answers at 0x/],
+          [await run(file, "--key-file", wrong), 3, /NotAdministrator/],
+          [await run(bad, "--key-file", right), 2, /LEAN HOGS AUG with the margins of 2020-01-01: expandedLimit/],
+          [await run(feedless, "--key-file", right), 2, /no price feed answers at 0x/],
         ] as const;
         for (const [{ code, err }, expected, message] of refused) {
           assert.match(err, message);
           assert.equal(code, expected);
         }
         const actions = async (): Promise<unknown> => {
-          const { out, code } = await run(file, "--key", right, "--json");
+          const { out, code } = await run(file, "--key-file", right, "--json");
           assert.equal(code, 0, out);
           return z
             .object({ steps: z.array(z.object({ action: z.string(), isSent: z.boolean() })) })
