@@ -1,5 +1,6 @@
 import { setTimeout } from "node:timers/promises";
 import type { ClearingTerms } from "../chain/deploy.ts";
+import { ChainUnavailable } from "../chain/refusals.ts";
 import { WaitEnded } from "../chain/sending.ts";
 import type { Phase } from "../protocol/epoch.ts";
 import { HedgerowError } from "../protocol/errors.ts";
@@ -221,7 +222,7 @@ export async function settleDay(keeper: Keeper, day: number, options: SettleOpti
   const { isPatient, signal, pollMs = 1_000 } = options;
   let apartSince: number | undefined;
   const pause = async (wait: Wait, situation: Situation): Promise<void> => {
-    if (wait.until === "node") apartSince ??= performance.now();
+    apartSince = wait.until === "node" ? (apartSince ?? performance.now()) : undefined;
     const isHopeless = apartSince !== undefined && performance.now() - apartSince > APART_PATIENCE_MS;
     if (!isPatient || isHopeless) throw new DayWaits(day, wait);
     await options.onWait?.(wait, situation);
@@ -229,7 +230,7 @@ export async function settleDay(keeper: Keeper, day: number, options: SettleOpti
   };
   for (;;) {
     signal?.throwIfAborted();
-    const situation = await keeper.look();
+    const situation = isPatient ? await lookAgain(keeper, pollMs, signal) : await keeper.look();
     const step = nextStep(situation, day);
     if (step.kind === "done") return;
     if (step.kind === "wait") {
@@ -245,6 +246,18 @@ export async function settleDay(keeper: Keeper, day: number, options: SettleOpti
     }
     apartSince = undefined;
     await options.onTaken?.(taken);
+  }
+}
+
+/** Looks until the node answers: it may be started anew while a day waits. Throws what looking throws. */
+async function lookAgain(keeper: Keeper, pollMs: number, signal: AbortSignal | undefined): Promise<Situation> {
+  for (const since = performance.now(); ;) {
+    try {
+      return await keeper.look();
+    } catch (error) {
+      if (!(error instanceof ChainUnavailable) || performance.now() - since > APART_PATIENCE_MS) throw error;
+    }
+    await setTimeout(pollMs, undefined, { signal });
   }
 }
 

@@ -153,7 +153,9 @@ async function waitShown(keeper: ChainKeeper, wait: Wait, situation: Situation, 
   const text = `day ${epoch} waits for ${WAITS[wait.until]}${rest}`;
   const stage = "waiting" as const;
   if (phase !== "window") return { stage, text };
-  const { due, done } = await keeper.renewals(situation);
+  const seats = await keeper.renewals(situation).catch(() => undefined);
+  if (seats === undefined) return { stage, text };
+  const { due, done } = seats;
   return { stage, text: `${text}; seats renewed`, done: done.size, total: due.size };
 }
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";
-import { ContractRefused } from "../../src/chain/refusals.ts";
+import { ChainUnavailable, ContractRefused } from "../../src/chain/refusals.ts";
 import { WaitEnded } from "../../src/chain/sending.ts";
 import {
   type Action,
@@ -190,6 +190,17 @@ describe("the steps of a day", () => {
         assert.equal(step.kind === "closeEpoch", time >= earliest && isQuiet);
       }),
     );
+  });
+
+  test("a node that goes away for a while is waited for by who is patient [CLR-2]", async () => {
+    const chain = new Chain({ time: 1_060n });
+    const keeper = keeperOn(chain, false, () => undefined);
+    let looks = 0;
+    const away = (): Promise<Situation> =>
+      ++looks % 3 === 0 ? keeper.look() : Promise.reject(new ChainUnavailable("a call", "no answer"));
+    await settleDay({ ...keeper, look: away }, 4, { isPatient: true, pollMs: 0, onWait: () => chain.pass(37n, 1n) });
+    assert.equal(chain.now.epoch, 5);
+    await assert.rejects(settleDay({ ...keeper, look: away }, 5, { isPatient: false }), ChainUnavailable);
   });
 
   test("a day that others have turned is done; a node that lags is waited for [CLR-2]", () => {

@@ -208,7 +208,7 @@ test("two keepers at once, and one that comes late, end one day once [CLR-2]", a
   });
 });
 
-test("hedgerow settle-day runs a day to its end; a signal ends it, and the next run goes on [CLR-1, CLR-2, CLI-6]", async () => {
+test("hedgerow settle-day runs a day to its end; a signal ends it, and the next run goes on [CLR-1, CLR-2, CLR-4, CLI-6]", async () => {
   await toTime((await house.read.epochOf([1])).closingTime + BigInt(x.terms.settleGrace));
   const key = join(directory, "keeper.key");
   const privateKey = generatePrivateKey();
