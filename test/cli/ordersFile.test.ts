@@ -77,7 +77,7 @@ test("clients take turns, each in the order of its own, with a seed and without 
   }
 });
 
-test("the local markets are sound, and unsound ones of a file are refused with the rule [GOV-3]", () => {
+test("the local markets are sound, and unsound ones of a file are refused with the rule [GOV-3, NET-7]", () => {
   for (const terms of LOCAL_MARKETS) assert.equal(faultOf(terms), undefined);
   const gold = { contract: "GOLD", listingPrice: 2000, tick: 1, priceLimit: 50, closeOutFee: 60 };
   const whole = { ...gold, maintenanceMargin: 120, initialMargin: "130.00" };
@@ -95,7 +95,7 @@ test("the local markets are sound, and unsound ones of a file are refused with t
   assert.throws(refused({ tick: "x" }), /m.json, market 1, tick: expected dollars/);
 });
 
-test("a local day of any length ends early only with its settlement window ahead [GOV-6]", () => {
+test("a local day of any length ends early only with its settlement window ahead [GOV-6, NET-7]", () => {
   for (const trading of [10, 60, 3_600, 21_600, 604_800]) {
     const { tradingTime, settlementWindow, lockTime, lockNotice } = localClearingTerms({ trading, window: 20 });
     assert.ok(lockTime > 0 && lockNotice >= settlementWindow && lockNotice < tradingTime);
