@@ -24,10 +24,18 @@ export class FileTooOpen extends HedgerowError {
  */
 export function readKey(file: string, passwordFile: string | undefined): Hex {
   const text = readSecret(file);
-  const key =
-    passwordFile === undefined ? text : Wallet.fromEncryptedJsonSync(text, readSecret(passwordFile)).privateKey;
+  const key = passwordFile === undefined ? text : keyInKeystore(text, passwordFile);
   if (!isHex(key) || key.length !== 66) throw new BadOption("key", file, "the file holds no key of 32 bytes in hex");
   return key;
+}
+
+function keyInKeystore(text: string, passwordFile: string): string {
+  const password = readSecret(passwordFile);
+  try {
+    return Wallet.fromEncryptedJsonSync(text, password).privateKey;
+  } catch {
+    throw new BadOption("password-file", passwordFile, "what is in it opens no keystore in the key's file");
+  }
 }
 
 function readSecret(file: string): string {

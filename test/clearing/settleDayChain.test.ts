@@ -4,8 +4,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { setTimeout } from "node:timers/promises";
+import { encryptKeystoreJsonSync } from "ethers";
 import { parseEventLogs, stringToHex } from "viem";
-import { generatePrivateKey } from "viem/accounts";
+import { generatePrivateKey, privateKeyToAddress } from "viem/accounts";
 import { z } from "zod";
 import { openSeat } from "../../src/chain/clearingHouse.ts";
 import { ContractRefused } from "../../src/chain/refusals.ts";
@@ -217,6 +218,18 @@ test("hedgerow settle-day runs a day to its end; a signal ends it, and the next 
 
   const poor = await hedgerow([...line, "--no-wait"]);
   assert.equal(poor.code, 3, "no ether");
+  writeFileSync(
+    key,
+    encryptKeystoreJsonSync({ address: privateKeyToAddress(privateKey), privateKey }, "open", { scrypt: { N: 2 } }),
+  );
+  for (const [password, codes] of [
+    ["wrong", /BadOption/],
+    ["open", /CallImpossible/],
+  ] as const) {
+    const file = join(directory, "password");
+    writeFileSync(file, password, { mode: 0o600 });
+    assert.match((await hedgerow([...line, "--password-file", file, "--no-wait"])).err, codes);
+  }
   assert.equal((await keeperOf(x.chain).look()).phase, "trading");
   // Without a key a development chain gives what is needed.
   const waits = await hedgerow(["settle-day", ...shared, "--no-wait"]);
