@@ -16,6 +16,7 @@ import {Fills} from "./libraries/Fills.sol";
 import {NoteBook} from "./libraries/NoteBook.sol";
 import {Notes} from "./libraries/Notes.sol";
 import {Proof} from "./libraries/Proof.sol";
+import {Waterfall} from "./libraries/Waterfall.sol";
 import {
     AuctionBid,
     ClearingTerms,
@@ -174,10 +175,8 @@ contract ClearingHouse is IClearingHouse, EIP712, ReentrancyGuardTransient {
     function collectFees(address to) external nonReentrant {
         if (msg.sender != s.operator) revert NotOperator(msg.sender);
         if (to == address(0) || to == address(this)) revert BadRecipient(to);
-        uint256 amount = s.fees;
-        if (amount == 0) revert ZeroAmount();
-        s.fees = 0;
-        _pay(to, amount);
+        if (s.fees == 0) revert ZeroAmount();
+        _pay(to, Waterfall.takeFees(s));
     }
 
     // ---------------------------------------------------------------- clearing cycle

@@ -55,6 +55,8 @@ struct State {
     uint64 payoutRatio;
     int64[8] poolPosition;
     int64[8] closeOutPosition;
+    // What the position of a market brought and cost the close-out account since it last had none.
+    int256[8] closeOutCash;
     TicketSums[8] ticketSums;
     // records
     uint256 creditCount;

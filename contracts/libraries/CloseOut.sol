@@ -23,10 +23,9 @@ library CloseOut {
             int256 fees = int256(uint256(sums.gross) * market.feeAtDefault());
             int256 claims = int256(sums.cash) + atSettlement - fees;
             // Margin keeps every claim payable; should that ever fail, the account bears it and the cycle goes on.
-            s.closeOutAccount += fees - atSettlement;
-            if (claims < 0) (s.closeOutAccount, claims) = (s.closeOutAccount + claims, int256(0));
+            _book(s, slot, fees - atSettlement + (claims < 0 ? claims : int256(0)), sums.net);
+            if (claims < 0) claims = 0;
             s.claims += uint256(claims);
-            s.closeOutPosition[slot] += sums.net;
             delete s.ticketSums[slot];
             emit IClearingHouse.LeftOverTickets(s.epoch, slot, uint256(claims), sums.net, sums.gross);
         }
@@ -36,9 +35,17 @@ library CloseOut {
     // A contract that ends becomes cash everywhere; what the notes do at renewal the turnstile does here.
     function _expire(State storage s, EpochMarket storage market, uint8 slot) private {
         s.poolCash += int256(s.poolPosition[slot]) * market.settlementPrice;
-        s.closeOutAccount += int256(s.closeOutPosition[slot]) * market.settlementPrice;
         s.poolPosition[slot] = 0;
-        s.closeOutPosition[slot] = 0;
+        int64 position = s.closeOutPosition[slot];
+        _book(s, slot, int256(position) * market.settlementPrice, -position);
+    }
+
+    // Cash and contracts that the close-out account receives in a market.
+    function _book(State storage s, uint8 slot, int256 cash, int64 contracts) private {
+        int64 position = s.closeOutPosition[slot] + contracts;
+        s.closeOutPosition[slot] = position;
+        s.closeOutCash[slot] = position == 0 ? int256(0) : s.closeOutCash[slot] + cash;
+        s.closeOutAccount += cash;
     }
 
     // ---------------------------------------------------------------- auction
@@ -49,7 +56,7 @@ library CloseOut {
         if (slot >= MARKETS) revert IClearingHouse.SlotOutOfRange(slot);
         EpochMarket storage market = s.markets[s.epoch][slot];
         position = s.closeOutPosition[slot];
-        if (s.phase != Phase.Window || s.inPartB() || market.expired) return (0, 0);
+        if (s.phase != Phase.Window || s.inPartB() || !market.listed || market.expired) return (0, 0);
         uint256 elapsed = block.timestamp - s.epochs[s.epoch].closedAt;
         if (elapsed > s.terms.windowA) elapsed = s.terms.windowA;
         uint256 concession = (uint256(market.closeOutFee) * elapsed) / s.terms.windowA;
@@ -77,8 +84,7 @@ library CloseOut {
         sums.net += int64(taken);
         sums.gross = sums.gross - uint64(Margin.magnitude(ticket.position)) + uint64(Margin.magnitude(position));
         (ticket.cash, ticket.position) = (int120(cash), int32(position));
-        s.closeOutAccount += taken * price;
-        s.closeOutPosition[ticket.slot] -= int64(taken);
+        _book(s, ticket.slot, taken * price, -int64(taken));
         emit IClearingHouse.AbandonedTaken(s.epoch, ticket.slot, bid.ticketId, int32(taken), price);
     }
 

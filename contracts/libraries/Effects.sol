@@ -9,6 +9,7 @@ import {NoteBook} from "./NoteBook.sol";
 import {Notes} from "./Notes.sol";
 import {Scratch} from "./Scratch.sol";
 import {Signatures} from "./Signatures.sol";
+import {Waterfall} from "./Waterfall.sol";
 import {
     Action,
     ClaimTicketFields,
@@ -188,7 +189,7 @@ library Effects {
         if (action == Action.OpenTicket) return _openTicket(s, t, delta);
         if (action == Action.CloseTicket) return _closeTicket(s, t, domainSeparator);
         if (action == Action.ClaimTicket) return _claimTicket(s, t, domainSeparator);
-        if (action == Action.Withdraw) return _withdraw(s, t, delta, outcome);
+        if (action == Action.Withdraw) return _withdraw(s, t, outcome);
         if (action == Action.Renew) return _renew(s, t);
         if (action == Action.Sleep) return _sleep(s, t);
         if (action == Action.Wake) return _wake(s, t);
@@ -201,8 +202,9 @@ library Effects {
         FundFields memory f = abi.decode(t.fields, (FundFields));
         Credit storage credit = s.creditOf[f.creditId];
         if (credit.amount == 0 || credit.spent || credit.amount != f.amount) return Skip.CreditUnavailable;
-        // New money must not pay for old losses: it stays a credit, which can be had back whole.
-        if (s.payoutRatio < WHOLE) return Skip.PoolShort;
+        // New money must not pay for old losses: it stays a credit, which can be had back whole. In the Window it may be
+        // what saves a position from being closed.
+        if (s.payoutRatio < WHOLE && s.phase == Phase.Trading) return Skip.PoolShort;
         Signatures.requireRelease(domainSeparator, credit.key, t, bytes32(f.creditId), int256(uint256(f.amount)), 0);
         credit.spent = true;
         s.credits -= f.amount;
@@ -292,20 +294,12 @@ library Effects {
         return Skip.None;
     }
 
-    function _withdraw(
-        State storage s,
-        Transition calldata t,
-        Delta memory delta,
-        Outcome memory outcome
-    ) private returns (Skip) {
+    function _withdraw(State storage s, Transition calldata t, Outcome memory outcome) private returns (Skip) {
         WithdrawFields memory f = abi.decode(t.fields, (WithdrawFields));
-        s.poolCash += delta.cashDelta;
-        if (s.poolCover() < 0) {
-            s.poolCash -= delta.cashDelta;
-            return Skip.PoolShort;
-        }
+        (bool covered, uint256 paid) = _takeOut(s, f.amount, f.relayFee);
+        if (!covered) return Skip.PoolShort;
         s.fees += f.relayFee;
-        _owe(outcome, f.to, _payable(s, f.amount));
+        _owe(outcome, f.to, paid);
         return Skip.None;
     }
 
@@ -356,11 +350,8 @@ library Effects {
         Seat storage seat = s.seats[t.seat];
         _requireZeroNote(t);
         if (seat.status != SeatStatus.Active || seat.lastEpoch != f.defaultEpoch) return Skip.SeatUnavailable;
-        s.poolCash -= int256(uint256(f.equity));
-        if (s.poolCover() < 0) {
-            s.poolCash += int256(uint256(f.equity));
-            return Skip.PoolShort;
-        }
+        (bool covered, uint256 paid) = _takeOut(s, f.equity, 0);
+        if (!covered) return Skip.PoolShort;
         uint256 refund;
         if (_keepsBond(s, seat, f.flat)) {
             _takeLateFee(s, seat);
@@ -371,7 +362,7 @@ library Effects {
         }
         seat.status = SeatStatus.Closed;
         seat.bond = 0;
-        _owe(outcome, f.to, _payable(s, f.equity) + refund);
+        _owe(outcome, f.to, paid + refund);
         return Skip.None;
     }
 
@@ -391,11 +382,16 @@ library Effects {
         return Skip.None;
     }
 
-    // What is paid of an amount that left the pool; the rest of it helps to make the house whole (spec FND-8).
-    function _payable(State storage s, uint256 amount) private returns (uint256 paid) {
-        if (s.payoutRatio == WHOLE) return amount;
-        paid = (amount * s.payoutRatio) / WHOLE;
-        s.closeOutAccount += int256(amount - paid);
+    // Takes an amount and a fee out of the pool, unless that would leave a hole; returns what is paid of the amount. The
+    // rest of it helps to make the house whole.
+    function _takeOut(State storage s, uint256 amount, uint256 fee) private returns (bool covered, uint256 paid) {
+        uint256 toAccount;
+        (paid, toAccount) = s.payoutRatio == WHOLE ? (amount, 0) : Waterfall.shareOf(s, amount);
+        int256 leaving = int256(paid + toAccount + fee);
+        s.poolCash -= leaving;
+        covered = s.poolCover() >= 0;
+        if (covered) s.closeOutAccount += int256(toAccount);
+        else s.poolCash += leaving;
     }
 
     // Written in place: what `_apply` allocates is gone when it returns.

@@ -24,7 +24,9 @@ library FinalPrice {
         (bool hasRound, uint256[5] memory round) = _ask(feed, abi.encodeCall(IPriceFeed.latestRoundData, ()), 0xa0);
         if (!hasDecimals || !hasRound || decimals[0] > MAX_DECIMALS) return (false, 0);
         (int256 answer, uint256 updatedAt) = (int256(round[1]), round[3]);
-        bool fresh = updatedAt <= block.timestamp && block.timestamp - updatedAt <= market.feedMaxAge;
+        // A round that is not complete has the time 0.
+        bool complete = updatedAt > 0 && updatedAt <= block.timestamp;
+        bool fresh = complete && block.timestamp - updatedAt <= market.feedMaxAge;
         if (!fresh || answer <= -ANSWER_LIMIT || answer >= ANSWER_LIMIT) return (false, 0);
         int256 value = answer * int256(uint256(market.feedMultiplier));
         int256 tick = int256(uint256(market.tick));

@@ -27,8 +27,7 @@ library Waterfall {
         if (need.account + need.pool <= _layers(s)) return;
         for (uint8 slot = 0; slot < MARKETS; slot++) {
             EpochMarket storage market = s.markets[s.epoch][slot];
-            bool atFault =
-                (need.account > 0 && s.closeOutPosition[slot] != 0) || (need.pool > 0 && s.poolPosition[slot] != 0);
+            bool atFault = (need.account > 0 && _costs(s, slot)) || (need.pool > 0 && s.poolPosition[slot] != 0);
             if (!market.listed || market.expired || !atFault) continue;
             market.expired = true;
             market.tornUp = true;
@@ -85,7 +84,27 @@ library Waterfall {
 
     // ---------------------------------------------------------------- payout ratio
 
-    // Every payment out of the pool at the same ratio leaves the ratio of the rest as it is: nobody gains by being first.
+    // What is paid of an amount at the ratio of the day, and what of the rest the close-out account needs; what it does not
+    // need stays where it was (spec FND-8).
+    function shareOf(State storage s, uint256 amount) public view returns (uint256 paid, uint256 toAccount) {
+        if (s.payoutRatio == WHOLE) return (amount, 0);
+        paid = (amount * s.payoutRatio) / WHOLE;
+        uint256 wanted = _missing(_accountValue(s));
+        toAccount = amount - paid < wanted ? amount - paid : wanted;
+    }
+
+    // The fees that the operator takes out. They share a loss like everything that is earned here, else an operator could
+    // trade with itself until its own account is gone in fees.
+    function takeFees(State storage s) public returns (uint256 paid) {
+        uint256 amount = s.fees;
+        uint256 toAccount;
+        (paid, toAccount) = shareOf(s, amount);
+        s.fees = 0;
+        s.closeOutAccount += int256(toAccount);
+        s.poolCash += int256(amount - paid - toAccount);
+    }
+
+    // Every payment at the same ratio leaves the ratio of the rest as it is: nobody gains by being first.
     function _publishRatio(State storage s, uint256 shortage) private {
         uint64 ratio = WHOLE;
         if (shortage > 0) {
@@ -97,9 +116,11 @@ library Waterfall {
         emit IClearingHouse.PayoutRatio(s.epoch, ratio);
     }
 
-    // What all accounts and tickets are worth at settlement prices, with the claims of those left over.
+    // What all accounts and tickets are worth at settlement prices, with the claims of those left over and the fees. Of
+    // accounts whose pool is below zero nothing is known but that none of them is.
     function _promised(State storage s) private view returns (uint256) {
-        int256 value = _poolValue(s) + int256(s.claims);
+        int256 pool = _poolValue(s);
+        int256 value = (pool > 0 ? pool : int256(0)) + int256(s.claims + s.fees);
         for (uint256 slot = 0; slot < MARKETS; slot++) {
             value += s.ticketSums[slot].cash + int256(s.ticketSums[slot].net) * _price(s, slot);
         }
@@ -112,8 +133,17 @@ library Waterfall {
         return s.stakes[s.operator].amount + s.guarantyFund;
     }
 
+    // What the close-out account has over counts for the pool: the layer before all others.
     function _needAtPrices(State storage s) private view returns (Need memory) {
-        return Need(_missing(_accountValue(s)), _missing(_poolValue(s)));
+        (int256 account, int256 pool) = (_accountValue(s), _poolValue(s));
+        return account < 0 ? Need(uint256(-account), _missing(pool)) : Need(0, _missing(pool + account));
+    }
+
+    // Whether a position lost more than those who left it paid for leaving: else whoever abandons a single contract while
+    // money is missing could have any market torn up.
+    function _costs(State storage s, uint8 slot) private view returns (bool) {
+        int256 position = s.closeOutPosition[slot];
+        return position != 0 && s.closeOutCash[slot] + position * _price(s, slot) < 0;
     }
 
     function _accountValue(State storage s) private view returns (int256 value) {

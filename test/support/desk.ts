@@ -63,6 +63,9 @@ export async function startDesk(options: ExchangeOptions & { readonly proven?: b
   return deskOf(x, proven ? await sharedProver() : unprovenProver);
 }
 
+/** What each side of a trade has that only makes a price. */
+const PRICE_MAKER = { cash: 100_000n * DOLLAR };
+
 let serial = 1_000n;
 
 /** A number that no other call gave. */
@@ -370,12 +373,25 @@ function deskOf(x: Exchange, prover: typeof unprovenProver) {
     return tickets;
   };
 
-  /** The raw closing of a ticket with what it holds. */
-  const rawClose = async ({ ticketId, key, slot }: RawTicket, fee = relayFee): Promise<ProvenTransition> => {
-    const { cash, position } = await house.read.ticketOf([ticketId]);
+  const closingOf = async (
+    { ticketId, key, slot }: RawTicket,
+    cash: bigint,
+    position: number,
+    fee = relayFee,
+  ): Promise<ProvenTransition> => {
     const transition = await raw({ name: "closeTicket", ticketId, slot, cash, position, relayFee: fee });
     return released(transition, key, { id: ticketId, cash, position: BigInt(position) });
   };
+
+  /** The raw closing of a ticket with what it holds. */
+  const rawClose = async (ticket: RawTicket, fee = relayFee): Promise<ProvenTransition> => {
+    const { cash, position } = await house.read.ticketOf([ticket.ticketId]);
+    return closingOf(ticket, cash, position, fee);
+  };
+
+  /** The raw withdrawal of an amount of the pool, in a batch, or directly where the window allows it. */
+  const rawWithdraw = async (amount: bigint, to = freshAddress(), fee = relayFee): Promise<ProvenTransition> =>
+    raw({ name: "withdraw", to, amount, relayFee: fee });
 
   const order = async (
     { ticketId, key }: { readonly ticketId: Hex; readonly key: Hex },
@@ -415,10 +431,48 @@ function deskOf(x: Exchange, prover: typeof unprovenProver) {
     return batch([], orders, [await fill({ price, quantity, ...over })]);
   };
 
+  /** Ends the day with one lot traded at closing time in each of these slots, between tickets that are gone afterwards. */
+  const settleAt = async (
+    ...prices: readonly (readonly [slot: number, price: bigint])[]
+  ): Promise<TransactionReceipt> => {
+    await toClosingTime();
+    await plantRoot();
+    const transitions: ProvenTransition[] = [];
+    const pairs = [];
+    for (const [slot, price] of prices) {
+      const opening = await rawOpening(slot, [PRICE_MAKER, PRICE_MAKER]);
+      const [buyer, seller] = opening.tickets;
+      assert.ok(buyer !== undefined && seller !== undefined);
+      transitions.push(opening.transition);
+      pairs.push({ slot, price, buyer, seller });
+    }
+    if (pairs.length === 0) return close();
+    assert.deepEqual(skipsOf(await batch(transitions)), []);
+    const orders: SignedOrder[] = [];
+    const fills: Fill[] = [];
+    const closings: ProvenTransition[] = [];
+    for (const { slot, price, buyer, seller } of pairs) {
+      const terms = { limitPrice: price, quantity: 1 };
+      const maker = orders.length;
+      orders.push(await order(seller, { ...terms, side: "sell" }), await order(buyer, { ...terms, side: "buy" }));
+      fills.push(await fill({ ...terms, price, maker, taker: maker + 1, n: fills.length }));
+      const { fillFee } = await house.read.marketOf([x.state.epoch, slot]);
+      for (const [ticket, position] of [
+        [buyer, 1],
+        [seller, -1],
+      ] as const) {
+        closings.push(await closingOf(ticket, PRICE_MAKER.cash - BigInt(position) * price - fillFee, position));
+      }
+    }
+    assert.deepEqual(skipsOf(await batch(closings, orders, fills)), []);
+    return close();
+  };
+
   return {
     x,
     house,
     traders,
+    settleAt,
     sync,
     newSeat,
     newTrader,
@@ -445,6 +499,7 @@ function deskOf(x: Exchange, prover: typeof unprovenProver) {
     rawOpening,
     openRaw,
     rawClose,
+    rawWithdraw,
     order,
     fill,
     trade,
