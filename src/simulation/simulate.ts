@@ -8,7 +8,16 @@ import { firstDays, type Series } from "./series.ts";
 import type { MarketRules } from "./terms.ts";
 import { type DayPrice, pricesOf, tradeTheDay } from "./trading.ts";
 import { classOf, MAKERS, newTrader, TooFewTraders } from "./traders.ts";
-import { actAll, depositFor, openSeatFor, settleStep, stakeAsOperator, startWorld, type World } from "./world.ts";
+import {
+  actAll,
+  depositFor,
+  type Meter,
+  openSeatFor,
+  settleStep,
+  stakeAsOperator,
+  startWorld,
+  type World,
+} from "./world.ts";
 
 /** What is simulated. */
 export type SimulationSettings = {
@@ -61,6 +70,7 @@ export type SimulationHooks = {
   readonly signal?: AbortSignal | undefined;
   readonly onDay?: (day: SimulatedDay, of: number) => void;
   readonly onStep?: (what: string) => void;
+  readonly meter?: Meter | undefined;
 };
 
 /** Hashes that are kept: those of a few days. */
@@ -83,21 +93,24 @@ export async function simulate(settings: SimulationSettings, hooks: SimulationHo
   const makers = MAKERS * slots;
   if (settings.traders < makers) throw new TooFewTraders(settings.traders, makers);
   hooks.onStep?.("starting a local chain");
-  rememberHashes(HASHES);
+  rememberHashes(hooks.meter === undefined ? HASHES : 0);
   const { world, listing } = await startWorld({
     feeds: slots,
     list: (feeds) => firstListing(series, rules, feeds, BigInt(Math.floor(Date.now() / 1_000))),
     seed,
     unproven,
     signal: hooks.signal,
+    meter: hooks.meter,
   });
   const perDay: SimulatedDay[] = [];
   try {
     hooks.onStep?.("opening seats");
+    await hooks.meter?.started(world);
     await settle(world, settings, makers);
     for (let day = 0; day < series.days.length || goesOn(world, listing, settings, day); day++) {
       const one = await playDay(world, listing, day);
       perDay.push(one);
+      await hooks.meter?.dayOver(world);
       hooks.onDay?.(one, series.days.length);
     }
     return await resultOf(world, perDay, undefined);

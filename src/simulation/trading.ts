@@ -7,7 +7,17 @@ import type { OwnTicket } from "../trader/accountState.ts";
 import { type Listing, symbolIn } from "./listing.ts";
 import { priceOn } from "./terms.ts";
 import { isPresent, magnitude, MAKERS, type Trader, type Wish, wishOf } from "./traders.ts";
-import { actAll, advanceTo, type Match, openingOf, postFills, settleStep, type World } from "./world.ts";
+import {
+  actAll,
+  advanceTo,
+  cpuSeconds,
+  type Match,
+  openingOf,
+  postFills,
+  settleStep,
+  type Way,
+  type World,
+} from "./world.ts";
 
 /** Where a market goes on one day. Base units per contract. */
 export type DayPrice = {
@@ -65,7 +75,7 @@ export async function tradeTheDay(world: World, day: number, prices: readonly Da
   const matches: Match[] = [];
   for (const early of [true, false]) {
     const execTime = openingOf(world, day) + (early ? MORNING : last - 60n);
-    for (const price of prices) matches.push(...(await matchesOf(day, price, entries, makers, early, execTime)));
+    for (const price of prices) matches.push(...(await matchesOf(world, day, price, entries, makers, early, execTime)));
   }
   await postFills(world, matches);
   const holders = [...entries, ...makers].map(({ trader }) => trader);
@@ -101,11 +111,7 @@ async function endEarly({ exchange, bank }: World, prices: readonly DayPrice[]):
 }
 
 /** Brings the tickets of these traders back that are open and not forgotten. */
-export async function closeTickets(
-  world: World,
-  way: "relayed" | "directly",
-  holders: readonly Trader[],
-): Promise<void> {
+export async function closeTickets(world: World, way: Way, holders: readonly Trader[]): Promise<void> {
   const { forgotten, chance, state } = world;
   await actAll(world, way, holders, (trader) => {
     const ticket = trader.account.state.tickets.find(({ epoch }) => epoch === state.epoch);
@@ -204,6 +210,7 @@ type Resting = { readonly order: SignedOrder; left: bigint };
  * unless the market is locked; at the end the makers trade one contract with each other, so that the day has its price.
  */
 async function matchesOf(
+  world: World,
   day: number,
   price: DayPrice,
   entries: readonly Entry[],
@@ -231,7 +238,9 @@ async function matchesOf(
   const sells: Resting[] = [];
   for (const { trader, ticket, side, quantity } of all) {
     const terms = { side, limitPrice: atPrice, quantity: Number(quantity), expiry: execTime + ORDERS_GOOD_FOR };
+    const start = cpuSeconds();
     const order = await trader.account.signOrder(ticket.ticketId, terms);
+    world.meter?.ordered(trader, order, cpuSeconds() - start);
     (side === "buy" ? buys : sells).push({ order, left: quantity });
   }
   return paired(buys, sells).map((match) => ({ ...match, price: atPrice, execTime }));

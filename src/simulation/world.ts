@@ -54,6 +54,24 @@ const noProver: Pick<Prover, "prove"> = {
   prove: (witness) => Promise.resolve({ proof: NO_PROOF, publicSignals: publicSignals(witness.statement) }),
 };
 
+/**
+ * Counts what each trader's own machine would do. CPU seconds are of this thread, so proofs are not in them; nothing is
+ * remembered between accounts while somebody counts.
+ */
+export type Meter = {
+  /** After the house is deployed, after every step, and after every day. */
+  readonly started: (world: World) => Promise<void>;
+  readonly stepOver: (world: World) => Promise<void>;
+  readonly dayOver: (world: World) => Promise<void>;
+  /** A trader made a transition up to its proof, found that it cannot, signed an order, or read what is new. */
+  readonly made: (trader: Trader, way: Way, transition: ProvenTransition | undefined, cpu: number) => void;
+  readonly ordered: (trader: Trader, order: SignedOrder, cpu: number) => void;
+  readonly followed: (trader: Trader, cpu: number) => void;
+};
+
+/** In the operator's batches, or straight to the chain. */
+export type Way = "relayed" | "directly";
+
 /** A clearing house on a local chain with all its traders, and everything that is known of it. */
 export type World = {
   readonly exchange: LocalExchange;
@@ -72,6 +90,7 @@ export type World = {
   /** Opening of the first day, unix seconds. */
   readonly beginning: bigint;
   readonly signal: AbortSignal | undefined;
+  readonly meter: Meter | undefined;
   stop(): Promise<void>;
 };
 
@@ -84,6 +103,7 @@ export type WorldPlan<T> = {
   readonly seed: number;
   readonly unproven: boolean;
   readonly signal?: AbortSignal | undefined;
+  readonly meter?: Meter | undefined;
 };
 
 /** Tokens that everybody's money comes from. */
@@ -133,6 +153,7 @@ export async function startWorld<T>(plan: WorldPlan<T>): Promise<{ readonly worl
       prover: prover ?? noProver,
       beginning: openedAt,
       signal,
+      meter: plan.meter,
       stop,
     };
     if (listing === undefined) throw new HedgerowError("NothingListed", "the house was deployed without its markets");
@@ -171,8 +192,13 @@ export async function advanceTo({ exchange }: World, time: bigint): Promise<void
 export async function settleStep(world: World, touched: readonly Trader[]): Promise<void> {
   world.signal?.throwIfAborted();
   await world.state.sync();
-  for (const { account } of touched) account.applyChain();
+  for (const trader of touched) {
+    const start = cpuSeconds();
+    trader.account.applyChain();
+    world.meter?.followed(trader, cpuSeconds() - start);
+  }
   await world.books.check(world.traders);
+  await world.meter?.stepOver(world);
 }
 
 /**
@@ -181,7 +207,7 @@ export async function settleStep(world: World, touched: readonly Trader[]): Prom
  */
 export async function actAll(
   world: World,
-  way: "relayed" | "directly",
+  way: Way,
   traders: readonly Trader[],
   making: (trader: Trader) => Promise<ProvenTransition | undefined> | undefined,
 ): Promise<readonly Trader[]> {
@@ -197,7 +223,10 @@ export async function actAll(
   };
   for (const trader of traders) {
     world.signal?.throwIfAborted();
-    const transition = await provable(making(trader));
+    const start = cpuSeconds();
+    const asked = making(trader);
+    const transition = await provable(asked);
+    if (asked !== undefined) world.meter?.made(trader, way, transition, cpuSeconds() - start);
     if (transition === undefined) continue;
     acted.push(trader);
     part.push(transition);
@@ -218,6 +247,12 @@ export async function provable<T>(making: Promise<T> | undefined): Promise<T | u
     if (error instanceof ProverRefused && error.rule === "InsolventTransition") return undefined;
     throw error;
   }
+}
+
+/** CPU seconds that this thread has used. */
+export function cpuSeconds(): number {
+  const { user, system } = process.threadCpuUsage();
+  return (user + system) / 1_000_000;
 }
 
 /** A trade between two signed orders. */

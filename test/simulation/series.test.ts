@@ -10,7 +10,7 @@ import {
   recordedPrice,
   runningOn,
 } from "../../src/simulation/series.ts";
-import { stepTowards, tickOf, wantedMargins } from "../../src/simulation/terms.ts";
+import { type Margins, stepTowards, tickOf, wantedMargins } from "../../src/simulation/terms.ts";
 
 const RULES = { multiplier: 1_000n };
 
@@ -71,7 +71,7 @@ test("margins that change much are reached step by step, each small enough for t
     [1_000_000_000n, 3_000_000_000n],
     [3_000_000_000n, 1_000_000_000n],
   ] as const) {
-    let now = { maintenance: from, initial: (from * 11n) / 10n };
+    let now: Margins = { maintenance: from, initial: (from * 11n) / 10n };
     const goal = { maintenance: wanted, initial: (wanted * 11n) / 10n };
     let steps = 0;
     for (; now.maintenance !== goal.maintenance && steps < 20; steps++) {
