@@ -1,4 +1,4 @@
-import { isAddress, stringToHex, zeroAddress } from "viem";
+import { hexToString, isAddress, stringToHex, zeroAddress } from "viem";
 import { z } from "zod";
 import type { MarketTerms } from "../chain/deploy.ts";
 import type { EpochMarket } from "../protocol/epoch.ts";
@@ -249,12 +249,13 @@ export type TermChange = {
 /**
  * What is to be done about a contract:
  * `list`, `change`: the registry must be told `terms`; `pending`: it was told; `wait`: not before `from`;
- * `keep`: all is as published; `later`: its time has not come; `over`: it has had its last trading time.
+ * `keep`: all is as published; `later`: its time has not come; `over`: it has had its last trading time;
+ * `unpublished`: it runs, and the schedule does not know it.
  */
 export type PlannedStep = {
   readonly slot: number;
   readonly name: string;
-  readonly action: "list" | "change" | "pending" | "wait" | "keep" | "later" | "over";
+  readonly action: "list" | "change" | "pending" | "wait" | "keep" | "later" | "over" | "unpublished";
   /** Unix seconds: when it is in force at the registry, or can next be looked at. */
   readonly from: bigint;
   /** What is sent; the present terms where nothing is. */
@@ -285,7 +286,10 @@ export function planSchedule(
     const due = contracts.find((contract) => contract.lastTradingTime > at && contract.listedFrom <= at);
     const next = contracts.find((contract) => contract.listedFrom > at);
     const last = contracts.findLast((contract) => contract.lastTradingTime <= at);
+    const present = state.running ?? (state.inForce.lastTradingTime > times.now ? state.inForce : undefined);
+    const isKnown = contracts.some(({ contractId }) => contractId === present?.contractId);
     return [
+      ...(present === undefined || isKnown || due !== undefined ? [] : [unpublished(slot, present, state)]),
       ...(last !== undefined && last.contractId === state.running?.contractId ? [ending(last, state)] : []),
       ...(due === undefined ? [] : [stepOf(due, state, times, file)]),
       ...(next === undefined ? [] : [coming(next, times, file)]),
@@ -298,13 +302,24 @@ function ending(contract: ScheduledContract, { inForce }: SlotState): PlannedSte
   return { ...unchanged(contract, inForce), action: "over", from: contract.lastTradingTime };
 }
 
+function unpublished(
+  slot: number,
+  { contractId, lastTradingTime }: Pick<MarketTerms, "contractId" | "lastTradingTime">,
+  { inForce }: SlotState,
+): PlannedStep {
+  const name = hexToString(contractId, { size: 32 }).replace(/[^ -~]/g, "?");
+  return { ...unchanged({ slot, name }, inForce), action: "unpublished", from: lastTradingTime };
+}
+
 function coming(contract: ScheduledContract, { delay }: PlanTimes, file: string): PlannedStep {
   const terms = publishedTerms(contract, contract.listedFrom, file);
   return { ...unchanged(contract, terms), action: "later", from: contract.listedFrom - delay };
 }
 
-function unchanged(contract: ScheduledContract, terms: MarketTerms): Omit<PlannedStep, "action" | "from"> {
-  const { slot, name } = contract;
+function unchanged(
+  { slot, name }: Pick<PlannedStep, "slot" | "name">,
+  terms: MarketTerms,
+): Omit<PlannedStep, "action" | "from"> {
   return { slot, name, terms, changes: [], moreSteps: false, reason: undefined };
 }
 

@@ -101,10 +101,11 @@ function isMissing({ action }: PlannedStep): boolean {
 
 function scheduleText({ delay, now }: RegistryView, done: readonly Done[]): string {
   const rows = done.flatMap(({ step, sentFor }) => {
-    const { slot, name, from } = step;
+    const { slot, name, from, action } = step;
     const [first = "", ...rest] = whatOf(step, sentFor !== undefined).flatMap((line) => wrapped(line, WHAT_WIDTH));
     const short = name.length > NAME_WIDTH ? `${name.slice(0, NAME_WIDTH - 2)}..` : name;
-    return [[String(slot), short, timeText(sentFor ?? from), first], ...rest.map((line) => ["", "", "", line])];
+    const when = action === "keep" || action === "unpublished" ? "in force" : timeText(sentFor ?? from);
+    return [[String(slot), short, when, first], ...rest.map((line) => ["", "", "", line])];
   });
   const columns = [{ title: "slot", right: true }, { title: "contract" }, { title: "from (UTC)" }, { title: "what" }];
   const lines = done.length === 0 ? "no contract of the schedule is due or to come" : table(columns, rows);
@@ -130,6 +131,8 @@ function whatOf(step: PlannedStep, isSent: boolean): readonly string[] {
   switch (action) {
     case "keep":
       return ["as published", ...more];
+    case "unpublished":
+      return ["not in the schedule; left as it is"];
     case "over":
       return ["last trading time; ends by itself"];
     case "later":

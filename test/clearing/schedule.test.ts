@@ -269,6 +269,8 @@ describe("a schedule of contracts", () => {
       code: "BadMarketSchedule",
       message: /slot 0 is another contract's until after its last trading time/,
     });
+    const elsewhere = world.plan(parse({ ...other, slot: 1 })).map(({ slot, name, action }) => [slot, name, action]);
+    assert.deepEqual(elsewhere, [[0, "HOGS A", "unpublished"]], "the world has one slot");
     const rising = [
       { date: "2020-01-01", maintenance: 3_000 },
       { date: dayOf(world.now + DAY), maintenance: 5_000 },
