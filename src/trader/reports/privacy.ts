@@ -417,6 +417,15 @@ function addresses({ reader, own, transitions, ownNullifiers, batches, money }: 
     (event) =>
       ownNullifiers.has(event.args.nullifier) && !batches.has(event.transactionHash) && !showsSeat(actionOf(event)),
   ).length;
+  const bids = own.filter(({ kind }) => kind === "taken-over").length;
+  if (bids > 0) {
+    found.push({
+      topic: "address",
+      level: "exposed",
+      finding: `${count(bids, "bid", "bids")} of today for what drop-outs left went straight to the chain: the address that paid the gas stands beside the ticket.`,
+      advice: "An order of the next day takes a position without your address.",
+    });
+  }
   if (direct > 0) {
     found.push({
       topic: "address",
@@ -424,7 +433,7 @@ function addresses({ reader, own, transitions, ownNullifiers, batches, money }: 
       finding: `${count(direct, "action", "actions")} of today went straight to the chain: the address that paid the gas stands beside ${direct === 1 ? "it" : "them"}.`,
       advice: "Leave --direct out, and the operator relays for a flat fee.",
     });
-  } else if (chain.epoch > 0 && own.some(({ event }) => isTransition(event))) {
+  } else if (bids === 0 && chain.epoch > 0 && own.some(({ event }) => isTransition(event))) {
     found.push({
       topic: "address",
       level: "good",
