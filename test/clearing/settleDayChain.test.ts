@@ -242,7 +242,7 @@ test("hedgerow settle-day runs a day to its end; a signal ends it, and the next 
   process.emit("SIGHUP");
   assert.equal((await running).code, 130);
 
-  await jump({ kind: "wait", until: "renewals", time: 0n, block: 0n, ...(await partAEnd()) });
+  await jump({ kind: "wait", until: "renewals", ...(await partAEnd()) });
   const begun = await hedgerow(["settle-day", ...shared, "--no-wait"]);
   assert.match(begun.err, /renewals: 0x[0-9a-f]{64}\n/);
   await renewOnce(1);
