@@ -140,7 +140,7 @@ describe("a bid", () => {
       assert.deepEqual([takenIn(bought).quantity, takenIn(bought).price], [-LEFT, await priceIn(bought, -1)]);
       const [, sums, closeOut] = await house.read.openPositions();
       assert.deepEqual(closeOut.slice(0, 2), [0n, 0n]);
-      assert.deepEqual([sums[0]?.net, sums[0]?.gross, sums[1]?.net], [BigInt(LEFT) + 1n, BigInt(LEFT) + 1n, -10n]);
+      assert.deepEqual([sums[0].net, sums[0].gross, sums[1].net], [BigInt(LEFT) + 1n, BigInt(LEFT) + 1n, -10n]);
       await desk.refuses(() => take(rich, 1), "NothingToTake", { available: 0 });
       // It is a position like any other: it goes into an account.
       const closing = await desk.rawClose(rich, 0n);

@@ -71,7 +71,7 @@ async function promised(): Promise<bigint> {
   return sum;
 }
 
-async function carry(trader: Trader, cash: bigint, position: bigint): Promise<void> {
+function assertHolds(trader: Trader, cash: bigint, position: bigint): void {
   const positions = Array.from({ length: 8 }, (_, slot) => (slot === 0 ? position : 0n));
   assert.deepEqual([trader.account.account.cash, trader.account.account.positions], [cash, positions]);
 }
@@ -232,7 +232,7 @@ describe("tear-up", () => {
       await desk.toPartB();
       const [longCash, shortCash] = [long.account.account.cash, short.account.account.cash];
       await desk.direct(long.sender, await long.account.renew());
-      await carry(long, longCash + 2n * P3, 0n);
+      assertHolds(long, longCash + 2n * P3, 0n);
       // The ticket in corn pays for being left open.
       const missing = HOLE - 2n * LIMIT;
       const opening = eventsOf(await desk.open());
@@ -246,15 +246,15 @@ describe("tear-up", () => {
       // The ticket in hogs without the fee, that in corn with it.
       assert.equal(claims, CLAIM + 10n * THOUSAND + 2n * P3 + 10n * THOUSAND - 2n * P1 - 2n * LIMIT);
       const [pool, sums, closeOut] = await house.read.openPositions();
-      assert.deepEqual([pool[0], sums[0]?.net, closeOut[0]], [0n, 0n, 0n]);
+      assert.deepEqual([pool[0], sums[0].net, closeOut[0]], [0n, 0n, 0n]);
       assert.equal(closeOut[1], -2n);
 
       // The seat that missed this renewal pays no fee for the torn-up market either; the one that missed an earlier day's
       // pays that day's.
       await desk.direct(short.sender, await short.account.rejoin());
-      await carry(short, shortCash - 3n * P3, 0n);
+      assertHolds(short, shortCash - 3n * P3, 0n);
       await desk.direct(gone.sender, await gone.account.rejoin());
-      await carry(gone, goneCash + P1 - LIMIT, 0n);
+      assertHolds(gone, goneCash + P1 - LIMIT, 0n);
       await desk.plantRoot();
       const [hogs] = tickets;
       assert.ok(hogs !== undefined);
@@ -266,7 +266,7 @@ describe("tear-up", () => {
       const [buyer, seller] = await desk.openRaw(0, { cash: 20n * THOUSAND }, { cash: 20n * THOUSAND });
       assert.ok(buyer !== undefined && seller !== undefined);
       await desk.trade(buyer, seller, P3, 2);
-      assert.equal((await house.read.openPositions())[1][0]?.gross, 4n);
+      assert.equal((await house.read.openPositions())[1][0].gross, 4n);
     });
   });
 
