@@ -744,7 +744,7 @@ export const EXPLANATIONS: Readonly<Record<string, Explanation>> = {
     ({ text }) => `There is no network "${text("name").slice(0, 40)}".`,
   ),
   Interrupted: of("interrupted")(
-    "Interrupted. What was sent before is written down.",
-    "hedgerow catch-up goes on with it.",
+    "Interrupted. What was sent before may take effect.",
+    "What a wallet sent is written down, and hedgerow catch-up goes on with it; a clerk's command just runs again.",
   ),
 };

@@ -95,7 +95,7 @@ function adviceOn(view: BalanceView, money: (baseUnits: string) => string): stri
   if (percent < 100) {
     advice.push(
       `the house paid for a loss that nothing covered: withdrawals are paid at ${percent.toFixed(2)} %,`,
-      "  and deposits are not taken into accounts until it is whole again",
+      "  and accounts take deposits in the settlement window only, until it is whole again",
     );
   }
   if (seat.status === "none" && credits.length === 0) advice.push("no seat yet: hedgerow deposit opens one");

@@ -214,7 +214,8 @@ async function assertFund(
   if (state.spentCredits.has(creditId)) throw new CreditUnavailable(creditId, "is spent or refunded");
   if (credit.amount !== amount) throw new CreditUnavailable(creditId, `is of ${credit.amount}, not of ${amount}`);
   // The chain would skip it: new money does not pay for old losses (spec FND-8).
-  if (state.payoutRatio < WHOLE) throw new CreditUnavailable(creditId, "has to wait until payments are whole again");
+  if (state.payoutRatio < WHOLE && state.phase === "trading")
+    throw new CreditUnavailable(creditId, "has to wait until payments are whole again");
   // Whoever pays it back first makes the batch skip the transition (spec CRE-5).
   const { refundableAt } = await state.chain.house.read.creditOf([creditId]);
   if (refundableAt !== 0n && refundableAt <= time) throw new CreditUnavailable(creditId, "may be refunded by now");
