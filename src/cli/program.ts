@@ -89,7 +89,7 @@ export function buildProgram(io: Io = TERMINAL): Command {
   addGuarantyCommands(program, io);
   addSettleDayCommands(program, io);
   addSimulateCommand(program);
-  addVerifyDayCommands(program);
+  addVerifyDayCommands(program, io);
   addToolCommands(program);
   addHelpCommands(program, io);
   for (const [heading, names] of GROUPS) {

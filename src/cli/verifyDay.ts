@@ -1,9 +1,9 @@
 import type { Command } from "commander";
-import { examples, withJson, withNetwork } from "./session.ts";
+import { examples, type Io, TERMINAL, withJson, withNetwork } from "./session.ts";
 import type { VerifyDayOptions } from "./verifyDayRun.ts";
 
 /** Adds `verify-day`. */
-export function addVerifyDayCommands(program: Command): void {
+export function addVerifyDayCommands(program: Command, io: Io = TERMINAL): void {
   withNetwork(withJson(program.command("verify-day")))
     .description("check a trading day from the chain alone: every proof, fill, price, and token")
     .option("--epoch <day>", "number of the day; the last whole one if left out")
@@ -31,6 +31,6 @@ ${examples("verify-day --epoch 3", "verify-day --all --json", "verify-day --epoc
     )
     .action(async (options: VerifyDayOptions) => {
       const { runVerifyDay } = await import("./verifyDayRun.ts");
-      await runVerifyDay(options);
+      await runVerifyDay(options, io);
     });
 }

@@ -6,7 +6,7 @@ import { lastWholeDay, type Question, type Verdict, verifyDays } from "../verify
 import { WrongUsage } from "./failure.ts";
 import { untilInterrupted } from "./interrupt.ts";
 import { showProgress } from "./progress.ts";
-import { type JsonOptions, type NetworkOptions, openNetwork } from "./session.ts";
+import { type Io, type JsonOptions, type NetworkOptions, openNetwork } from "./session.ts";
 import { parseAddress } from "./values.ts";
 import { folded } from "./wrapped.ts";
 
@@ -34,11 +34,11 @@ const DECIMALS = 6;
 const LINE = 80;
 
 /** `hedgerow verify-day`. Throws ChainContradiction, HistoryUnreadable, DayNotWhole, HouseUnproven. */
-export async function runVerifyDay(options: VerifyDayOptions): Promise<void> {
+export async function runVerifyDay(options: VerifyDayOptions, io: Io): Promise<void> {
   const question = questionOf(options);
   const { url, clearingHouse, fromBlock, decimals, proxy: proxyUrl } = await whereOf(options);
   const proxy = proxyUrl === undefined ? undefined : (await import("../trader/proxy.ts")).proxyAt(proxyUrl);
-  const progress = showProgress(options.json === true);
+  const progress = showProgress(options.json === true, io.progress);
   try {
     const verdict = await untilInterrupted(async (signal) => {
       const key = await readVerifyingKey();
@@ -55,7 +55,7 @@ export async function runVerifyDay(options: VerifyDayOptions): Promise<void> {
       });
     });
     progress.end();
-    tell(verdict, decimals, options);
+    tell(verdict, decimals, options, io);
   } finally {
     progress.end();
     proxy?.close();
@@ -110,14 +110,14 @@ function parseBlock(text: string): bigint {
   return BigInt(text);
 }
 
-function tell(verdict: Verdict, decimals: number, { json }: JsonOptions): void {
+function tell(verdict: Verdict, decimals: number, { json }: JsonOptions, io: Io): void {
   if (json === true) {
-    console.log(JSON.stringify(verdict, (_, value: unknown) => (typeof value === "bigint" ? value.toString() : value)));
+    io.print(JSON.stringify(verdict, (_, value: unknown) => (typeof value === "bigint" ? value.toString() : value)));
     return;
   }
-  for (const day of verdict.days) console.log(lineOf(day, decimals));
+  for (const day of verdict.days) io.print(lineOf(day, decimals));
   for (const text of ["Not checked:", ...verdict.notChecked.map((each) => `- ${each}`)]) {
-    console.error(folded(text, LINE));
+    io.printError(folded(text, LINE));
   }
 }
 

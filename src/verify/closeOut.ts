@@ -81,8 +81,8 @@ function assertBidSigned(house: House, { sessionKey }: Ticket, { r, vs, ...messa
 
 /** Starts at the settlement price and gives way over part A, by as much as drop-outs paid for leaving. */
 function auctionPrice({ house, time, block }: Call, slot: number, position: bigint): bigint {
-  const { closeOutFee, tick, settlementPrice, expired } = house.market(slot);
-  const goesOn = house.phase === "window" && !house.inPartB(time, block) && !expired;
+  const { listed, closeOutFee, tick, settlementPrice, expired } = house.market(slot);
+  const goesOn = house.phase === "window" && !house.inPartB(time, block) && listed && !expired;
   must(goesOn, "DEF-13", `slot ${slot} was auctioned out of its time`);
   const windowA = BigInt(house.terms.windowA);
   const passed = time - house.today.closedAt;

@@ -44,12 +44,16 @@ function hashOf({ vk_alpha_1, vk_beta_2, vk_gamma_2, vk_delta_2, IC }: z.infer<t
   return keccak256(encodePacked(["uint256[]"], [words.map(BigInt)]));
 }
 
+/** Whether checking proofs has started the curve's threads. */
+let isCurveUp = false;
+
 /** Checks proofs one by one against the signals that the replay demands. Throws ChainContradiction for the first bad one. */
 export async function checkProofs(
   { key }: VerifyingKey,
   tasks: readonly ProofTask[],
   onProof: (done: number, total: number) => void = () => undefined,
 ): Promise<void> {
+  isCurveUp ||= tasks.length > 0;
   for (const [i, { proof, signals, where }] of tasks.entries()) {
     onProof(i, tasks.length);
     if (!(await holds(key, proof, signals))) {
@@ -81,6 +85,8 @@ async function holds(key: object, { a, b, c }: CallProof, signals: readonly bigi
 
 /** Ends the threads that checking proofs has started, so that the process can end. Nothing is checked after it. */
 export async function endProofs(): Promise<void> {
+  if (!isCurveUp) return;
+  isCurveUp = false;
   const curve = await getCurveFromName("bn128");
   await curve.terminate();
 }

@@ -25,6 +25,7 @@ export type Verdict = {
 const NEVER_SHOWN: readonly string[] = [
   "price-time priority: the chain shows what traded, not what waited; receipts show it to those who hold them",
   "log heads: the log behind them is the exchange's own",
+  "price feeds: what they answered is the house's word, held against limits and ticks",
   "attested quotes: that they were executable is checked, not that they rested all the time",
   "governance: what the registry published is followed, not who may publish",
 ];
