@@ -23,7 +23,7 @@ import { cpuSeconds, type Meter, type World } from "../src/simulation/world.ts";
 import { PLAIN, witnessOf } from "../test/support/transitions.ts";
 import { barPlot } from "./plot.ts";
 
-const DAYS = 5;
+const DAYS = 4;
 const CROWDS = [100, 500];
 const PROOFS = 5;
 /** CPU seconds of a day. */

@@ -1,4 +1,4 @@
-import { call, ContractRefused, type SignedOrder } from "../chain/clearingHouse.ts";
+import { call, ContractRefused, type ProvenTransition, type SignedOrder } from "../chain/clearingHouse.ts";
 import { type EpochMarket, priceLimits } from "../protocol/epoch.ts";
 import type { Side } from "../protocol/order.ts";
 import { cashFor } from "../protocol/ticket.ts";
@@ -145,28 +145,37 @@ async function openTickets(world: World, prices: readonly DayPrice[]): Promise<O
   }
   const entries: Entry[] = [];
   const makers: MakerTicket[] = [];
-  await actAll(world, "relayed", traders, async (trader) => {
+  await actAll(world, "relayed", traders, (trader) => {
     const wish = wishes.get(trader);
     const slot = trader.kind === "maker" ? Math.floor(trader.number / MAKERS) : wish?.slot;
     const price = prices.find((each) => each.slot === slot);
     if (slot === undefined || price === undefined || !isPresent(trader)) return undefined;
-    const { market } = price;
-    const most = wish === undefined ? mostOf(trader, market, slot, wishes) : 0n;
-    if (wish === undefined && market.closingOnly) return undefined;
-    const opened = await (wish === undefined
-      ? trader.account.openTickets(slot, [{ cash: makersCash(market, most), position: 0n }])
-      : openFor(trader, wish, price));
-    const [ticket] = opened.tickets;
-    if (ticket === undefined) return undefined;
-    if (wish === undefined) {
-      makers.push({ trader, ticket, slot, most });
-    } else {
-      const side: Side = wish.quantity > 0n ? "buy" : "sell";
-      entries.push({ trader, ticket, ...wish, side, quantity: magnitude(wish.quantity) });
-    }
-    return opened.transition;
+    if (wish !== undefined) return openForWish(trader, wish, price, entries);
+    if (price.market.closingOnly) return undefined;
+    return openForMaker(trader, slot, price.market, mostOf(trader, price.market, slot, wishes), makers);
   });
   return { entries, makers };
+}
+
+async function openForMaker(
+  trader: Trader,
+  slot: number,
+  market: EpochMarket,
+  most: bigint,
+  makers: MakerTicket[],
+): Promise<ProvenTransition> {
+  const { account } = trader;
+  const { transition, tickets } = await account.openTickets(slot, [{ cash: makersCash(market, most), position: 0n }]);
+  makers.push(...tickets.map((ticket) => ({ trader, ticket, slot, most })));
+  return transition;
+}
+
+async function openForWish(trader: Trader, wish: Wish, price: DayPrice, entries: Entry[]): Promise<ProvenTransition> {
+  const { transition, tickets } = await openFor(trader, wish, price);
+  const side: Side = wish.quantity > 0n ? "buy" : "sell";
+  const quantity = magnitude(wish.quantity);
+  entries.push(...tickets.map((ticket) => ({ trader, ticket, ...wish, side, quantity })));
+  return transition;
 }
 
 /** How many contracts a maker is ready for: all that anybody wants, as far as its money goes. */
