@@ -75,7 +75,7 @@ export async function turnTheDay(world: World, day: number): Promise<Closed> {
     calls: calls.length,
     met: met.length,
     defaults: defaulted.length,
-    unpaid: defaulted.filter((trader) => calls.includes(trader)).length,
+    unpaid: defaulted.filter((trader) => calls.includes(trader) && !met.includes(trader)).length,
     renewed: renewed.length,
     abandoned: abandoned.length,
   };

@@ -26,7 +26,7 @@ const SETTINGS: SimulationSettings = {
   unproven: true,
 };
 
-test("a series with locks, a price below zero and an end whose slot is taken again is played to its end, and every token is there [SIM-6, SIM-7, SIM-11]", async () => {
+test("a series with locks, a price below zero and an end whose slot is taken again is played to its end, and every token is there [SIM-6, SIM-7, SIM-9, SIM-11]", async () => {
   const result = await simulate(SETTINGS);
   assert.equal(result.fault, undefined);
   assert.equal(result.conserved, true);
