@@ -12,7 +12,8 @@ import {
   withWallet,
 } from "./session.ts";
 
-export type AuctionListOptions = JsonOptions & NetworkOptions & { readonly chain?: string; readonly house?: string };
+export type AuctionListOptions = JsonOptions &
+  NetworkOptions & { readonly chain?: string; readonly clearingHouse?: string };
 export type AuctionTakeOptions = JsonOptions &
   WalletOptions & { readonly limit: string; readonly ticket: string; readonly wait?: true };
 
@@ -21,8 +22,8 @@ export function addAuctionCommands(program: Command, io: Io = TERMINAL): void {
   const auction = groupOf(program, "auction", "contracts that drop-outs left, sold in the settlement window");
   withNetwork(withJson(auction.command("list")))
     .description("what the clearing house has to sell or buy back, its price now and how it goes on")
-    .option("--chain <url>", "node of the chain, instead of a network's")
-    .option("--house <address>", "clearing house, instead of a network's")
+    .option("--chain <url>", "another node than the network's")
+    .option("--clearing-house <address>", "another clearing house than the network's, with --chain")
     .addHelpText(
       "after",
       `

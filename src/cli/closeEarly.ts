@@ -14,7 +14,7 @@ export type CloseEarlyOptions = NetworkOptions &
   JsonOptions & {
     readonly market: string;
     readonly chain?: string;
-    readonly house?: string;
+    readonly clearingHouse?: string;
     readonly chainId?: string;
     readonly keyFile?: string;
     readonly passwordFile?: string;
@@ -26,8 +26,8 @@ export function addCloseEarlyCommands(program: Command, io: Io = TERMINAL): void
   withNetwork(withJson(program.command("close-early")))
     .description("end the day early, because a market does nothing but wait at its price limit")
     .requiredOption("--market <name>", "the market: name, with - for a space if you like, or slot number")
-    .option("--chain <url>", "node of the chain, instead of a network's")
-    .option("--house <address>", "clearing house, instead of a network's")
+    .option("--chain <url>", "another node than the network's")
+    .option("--clearing-house <address>", "another clearing house than the network's, with --chain")
     .option("--chain-id <number>", "refuse a node of another chain (with --chain)")
     .option("--key-file <file>", "key of whoever pays for gas, in hex or a keystore; readable by its owner only")
     .option("--password-file <file>", "password of the keystore")

@@ -11,8 +11,8 @@ export function addGuarantyCommands(program: Command, io: Io = TERMINAL): void {
   const placed = (name: string, description: string): Command =>
     withNetwork(withJson(guaranty.command(name)))
       .description(description)
-      .option("--chain <url>", "node of the chain, instead of a network's")
-      .option("--house <address>", "clearing house, instead of a network's")
+      .option("--chain <url>", "another node than the network's")
+      .option("--clearing-house <address>", "another clearing house than the network's, with --chain")
       .option("--chain-id <number>", "refuse a node of another chain (with --chain)");
   const paid = (name: string, description: string): Command =>
     placed(name, description)

@@ -24,7 +24,7 @@ export type ScheduleOptions = JsonOptions &
   NetworkOptions & {
     readonly file: string;
     readonly chain?: string;
-    readonly house?: string;
+    readonly clearingHouse?: string;
     readonly chainId?: string;
     readonly fromBlock?: string;
     readonly keyFile?: string;

@@ -13,7 +13,7 @@ import {
 export type SettleDayOptions = NetworkOptions &
   JsonOptions & {
     readonly chain?: string;
-    readonly house?: string;
+    readonly clearingHouse?: string;
     readonly chainId?: string;
     readonly fromBlock?: string;
     readonly keyFile?: string;
@@ -29,8 +29,8 @@ export type SettleDayOptions = NetworkOptions &
 export function addSettleDayCommands(program: Command, io: Io = TERMINAL): void {
   withNetwork(withJson(program.command("settle-day")))
     .description("end a trading day: close, renewals, forfeited bonds, the next day's opening, and a report")
-    .option("--chain <url>", "node of the chain, instead of a network's")
-    .option("--house <address>", "clearing house, instead of a network's")
+    .option("--chain <url>", "another node than the network's")
+    .option("--clearing-house <address>", "another clearing house than the network's, with --chain")
     .option("--chain-id <number>", "refuse a node of another chain (with --chain)")
     .option("--from-block <number>", "block of the deployment (with --chain; default: 0)")
     .option("--key-file <file>", "key of whoever pays for gas, in hex or a keystore; readable by its owner only")

@@ -213,11 +213,14 @@ function makeDirectory(directory: string): void {
 /** The clearing house that is meant, after a look at it. */
 export async function placeOf(given: Given): Promise<Place> {
   const { chain: url, chainId: expected, fromBlock = 0 } = given.parsed;
-  if ((url === undefined) !== (given.house === undefined)) {
-    throw new WrongUsage("--chain and --house belong together", "give both, or neither and a network");
+  if (url === undefined && given.clearingHouse !== undefined) {
+    throw new WrongUsage("--clearing-house is given without --chain", "give --chain URL, too");
   }
-  const house = given.house === undefined ? undefined : await parseAddress("--house", given.house);
-  const chosen = url === undefined || house === undefined ? await openNetwork(given) : undefined;
+  const house =
+    given.clearingHouse === undefined ? undefined : await parseAddress("--clearing-house", given.clearingHouse);
+  // A node of the caller's choice serves the network's house unless another is named.
+  const known = house === undefined ? await openNetwork(given) : undefined;
+  const chosen = known === undefined || url === undefined ? known : { ...known, chain: url };
   const proxyUrl = given.proxy ?? chosen?.proxy;
   const proxy = proxyUrl === undefined ? undefined : proxyAt(proxyUrl);
   const node = proxy?.node() ?? {};

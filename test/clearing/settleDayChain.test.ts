@@ -95,17 +95,17 @@ async function renew(day: number): Promise<void> {
   await desk.direct(trader.sender, await trader.account.renew());
 }
 
-const shared = ["--chain", x.url, "--house", x.chain.address];
+const shared = ["--chain", x.url, "--clearing-house", x.chain.address];
 
 test("too early, another contract, another chain, no node: refused in words, with nothing sent [CLR-2, CLI-3]", async () => {
   const block = await x.chain.client.getBlockNumber();
   const early = await hedgerow(["settle-day", ...shared]);
   assert.equal(early.code, 3);
   assert.match(early.err, /Day 1 is traded until 20\d\d-.*\[DayNotOver\]/);
-  const elsewhere = await hedgerow(["settle-day", "--chain", x.url, "--house", x.deployed.token]);
+  const elsewhere = await hedgerow(["settle-day", "--chain", x.url, "--clearing-house", x.deployed.token]);
   assert.deepEqual([elsewhere.code, elsewhere.err.includes("NetworkWithoutHouse")], [2, true]);
   assert.equal((await hedgerow(["settle-day", ...shared, "--chain-id", "1"])).code, 4);
-  const nobody = ["--chain", "http://127.0.0.1:9", "--house", x.chain.address];
+  const nobody = ["--chain", "http://127.0.0.1:9", "--clearing-house", x.chain.address];
   assert.equal((await hedgerow(["settle-day", ...nobody])).code, 4);
   for (const wrong of [
     ["--chain", x.url],

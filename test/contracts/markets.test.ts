@@ -449,7 +449,7 @@ describe("parameters", () => {
         write("feedless.json", listing({ feed: { address: x.owner.address, multiplier: 400, maxAge: 60 } })),
       ];
       const [right, wrong] = [write("owner", x.ownerKey), write("operator", x.operatorKey)];
-      const at = ["--chain", x.url, "--house", x.chain.address];
+      const at = ["--chain", x.url, "--clearing-house", x.chain.address];
       const run = (name: string, ...more: readonly string[]) => hedgerow(["schedule", ...at, "--file", name, ...more]);
       await desk.rollback(async () => {
         const rehearsed = await run(file, "--dry-run");

@@ -85,7 +85,7 @@ async function hedgerow(...args: readonly string[]): Promise<string> {
   const said: string[] = [];
   const { url, chain } = stage.x;
   const say = (text: string): void => void said.push(text);
-  const code = await runCommandLine([...args, "--chain", url, "--house", chain.address], {
+  const code = await runCommandLine([...args, "--chain", url, "--clearing-house", chain.address], {
     ...TERMINAL,
     print: say,
     printError: say,
