@@ -26,6 +26,8 @@ const mainnetRules = {
   allowUnlimitedContractSize: false,
   blockGasLimit: 60_000_000,
   transactionGasCap: 16_777_216,
+  // As nodes of the main chain estimate: a call inside may run out of gas where the contract provides for it.
+  gasEstimationMode: "topLevelSuccess",
 } as const;
 
 export default defineConfig({
