@@ -112,11 +112,16 @@ const TRANSFER = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523
 /** The transfer that a log of the token tells; undefined for its other logs and for transfers of nothing. */
 export function tokenMoveOf({ topics, data }: LogRecord): TokenMove | undefined {
   const [signature, from, to] = topics;
-  if (signature !== TRANSFER || from?.length !== 66 || to?.length !== 66 || data.length !== 66) return undefined;
+  if (signature !== TRANSFER || !isAddress(from) || !isAddress(to) || data.length !== 66) return undefined;
   const amount = BigInt(data);
   return amount === 0n ? undefined : { from: addressIn(from), to: addressIn(to), amount };
 }
 
+/** Whether a topic is an address and nothing else. */
+function isAddress(topic: Hex | undefined): topic is Hex {
+  return topic !== undefined && /^0x0{24}[0-9a-f]{40}$/.test(topic);
+}
+
 function addressIn(topic: Hex): Hex {
-  return `0x${topic.slice(26).toLowerCase()}`;
+  return `0x${topic.slice(26)}`;
 }
