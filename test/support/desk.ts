@@ -175,16 +175,17 @@ function deskOf(x: Exchange, prover: typeof unprovenProver) {
   /** Every public sum, every tree and the clock: what a refused call must leave alone. */
   const fingerprint = async () => {
     const { epoch, phase } = x.state;
-    const trees = [BigInt(epoch), BigInt(epoch) + 1n, SLEEPERS];
-    return {
-      epoch,
-      phase,
-      buckets: await house.read.buckets(),
-      positions: await house.read.openPositions(),
-      clock: await house.read.clock(),
-      tokens: await readTokenBalance(x.chain),
-      trees: await Promise.all(trees.map((tree) => house.read.treeOf([tree]))),
-    };
+    const ofTree = (tree: bigint) => house.read.treeOf([tree]);
+    const [buckets, positions, clock, tokens, ...trees] = await Promise.all([
+      house.read.buckets(),
+      house.read.openPositions(),
+      house.read.clock(),
+      readTokenBalance(x.chain),
+      ofTree(BigInt(epoch)),
+      ofTree(BigInt(epoch) + 1n),
+      ofTree(SLEEPERS),
+    ]);
+    return { epoch, phase, buckets, positions, clock, tokens, trees };
   };
 
   /** Buckets add up to the tokens and positions to zero (spec CON-1, CON-2). */
