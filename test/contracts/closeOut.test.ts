@@ -250,6 +250,6 @@ describe("a reward for reporting", () => {
   });
 });
 
-test("nobody knows the net position of defaulted seats [THR-25]", async () => {
+test("nobody knows the net position of defaulted seats [DEF-16, THR-25]", async () => {
   assert.deepEqual(await house.read.netPositionOfDefaulters([1, 0]), [false, 0n]);
 });

@@ -142,7 +142,7 @@ async function tornUp(): Promise<bigint> {
 }
 
 describe("the layers", () => {
-  test("the close-out fee pays the first day, and nobody else does [FND-4, DEF-10]", async () => {
+  test("the close-out fee pays the first day, and nobody else does [FND-2, FND-3, DEF-10]", async () => {
     assert.deepEqual(quiet, [[], []]);
     const { closeOutAccount } = await house.read.buckets();
     const [, , closeOut] = await house.read.openPositions();
@@ -290,7 +290,7 @@ describe("tear-up", () => {
 });
 
 describe("the payout ratio", () => {
-  test("is the same for the first and the last who leaves, in the window and after it [FND-8]", async () => {
+  test("is the same for the first and the last who leaves, in the window and after it [FND-8, FEE-5]", async () => {
     await desk.rollback(async () => {
       const ratio = await tornUp();
       assert.ok(ratio < WHOLE && ratio > 0n);
