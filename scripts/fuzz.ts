@@ -25,7 +25,8 @@ const GAMES = {
       stepsPerDay: 5 + (seed % 7),
       still: seed % 5 === 4,
       clearing: true,
-      storm: seed % 5 < 3,
+      // It takes some days of one direction until nobody can pay any more.
+      ...(seed % 5 < 3 ? { storm: true, days: 6, stepsPerDay: 3 + (seed % 3) } : {}),
     }),
   exchange: (seed: number): ReadonlyMap<string, number> => playExchange(seed, 4_000),
   books: (seed: number): ReadonlyMap<string, number> => {

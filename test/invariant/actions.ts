@@ -22,12 +22,12 @@ import { type EpochMarket, equityInBand } from "../../src/protocol/epoch.ts";
 import { HedgerowError } from "../../src/protocol/errors.ts";
 import type { Hex } from "../../src/protocol/keys.ts";
 import type { Side } from "../../src/protocol/order.ts";
-import { NotReducing, type TicketBalance, TicketBelowMargin, tradeOn } from "../../src/protocol/ticket.ts";
+import { NotReducing, type TicketBalance, TicketBelowMargin, type Trade, tradeOn } from "../../src/protocol/ticket.ts";
 import { ProverRefused } from "../../src/prover/prover.ts";
 import { NothingCarried, type SubmitOptions, type TicketSpec } from "../../src/trader/account.ts";
 import { isLeftOver, type OwnTicket } from "../../src/trader/accountState.ts";
-import { WHOLE } from "./books.ts";
-import { addTrader, count, type Gains, landedIn, step, type Trader, type World } from "./world.ts";
+import { shareOf, WHOLE } from "./books.ts";
+import { addTrader, count, type Gains, landedIn, pricesNow, step, type Trader, type World } from "./world.ts";
 
 /** A transition with its owner; `gain` is what it makes the owner richer by if it takes effect. */
 export type Planned = { readonly trader: Trader; readonly transition: ProvenTransition; readonly gain: bigint };
@@ -97,7 +97,8 @@ async function planWithdrawal(world: World, trader: Trader): Promise<Planned | u
     count(world, "withdrawal above equity refused");
   }
   if (free <= 0n) return undefined;
-  const amount = chance.happens(20) ? free : chance.between(1n, free / 4n + 1n);
+  const run = world.storm && exchange.state.epoch > 3;
+  const amount = chance.happens(run ? 70 : 20) ? free : chance.between(1n, free / 4n + 1n);
   return prove(world, trader, account.withdraw(freshAddress(world), amount));
 }
 
@@ -106,7 +107,8 @@ function planOpening(world: World, trader: Trader): Promise<Planned | undefined>
   const { chance, exchange } = world;
   const { account } = trader;
   const markets = exchange.state.markets(exchange.state.epoch);
-  const slot = chance.pick([...markets.keys()].filter((i) => markets[i]?.listed === true)) ?? 0;
+  const listed = [...markets.keys()].filter((i) => markets[i]?.listed === true);
+  const slot = world.storm && chance.happens(85) ? 0 : (chance.pick(listed) ?? 0);
   const market = markets[slot];
   if (market?.listed !== true) return undefined;
   const held = account.account.positions[slot] ?? 0n;
@@ -127,16 +129,20 @@ function planOpening(world: World, trader: Trader): Promise<Planned | undefined>
   return prove(world, trader, opening(trader, slot, specs));
 }
 
-async function opening({ account }: Trader, slot: number, specs: readonly TicketSpec[]): Promise<ProvenTransition> {
+export async function opening(
+  { account }: Trader,
+  slot: number,
+  specs: readonly TicketSpec[],
+): Promise<ProvenTransition> {
   return (await account.openTickets(slot, specs)).transition;
 }
 
 /** Inside the limits, drifting one way all day, in a storm for days; the centre where prices stand still. */
 function randomPrice({ still, storm, chance, exchange }: World, market: EpochMarket): bigint {
   if (still) return market.centre;
-  const drift = exchange.state.epoch % (storm ? 7 : 3) === 0 ? -1n : 1n;
+  const drift = driftOf(exchange.state.epoch, storm);
   const reach = market.priceLimit / market.tick;
-  if (storm && chance.happens(85)) return market.centre + drift * reach * market.tick;
+  if (storm && chance.happens(95)) return market.centre + drift * reach * market.tick;
   const ticks = chance.happens(70) ? drift * chance.between(0n, reach) : chance.between(-reach, reach);
   return market.centre + ticks * market.tick;
 }
@@ -163,7 +169,7 @@ async function planFills(world: World, most: number, gains: Gains) {
     const pair = pickPair(world, open);
     if (pair === undefined) break;
     const { maker, taker, market } = pair;
-    const takerSide: Side = chance.happens(50) ? "buy" : "sell";
+    const takerSide = takerSideOf(world, maker.trader, taker.trader);
     const makerSide: Side = takerSide === "buy" ? "sell" : "buy";
     const price = randomPrice(world, market);
     const quantity = BigInt(1 + chance.int(4));
@@ -205,9 +211,7 @@ async function planFills(world: World, most: number, gains: Gains) {
       [maker, made],
       [taker, took],
     ] as const) {
-      // At the centre price: what was paid against what the contracts are worth.
-      const worth = (balance: TicketBalance) => equityInBand(balance.cash, balance.position, market.centre, 0n);
-      const gain = worth(after) - worth(side.balance);
+      const gain = worthAtCentre(market, after) - worthAtCentre(market, side.balance);
       gains.set(side.trader, (gains.get(side.trader) ?? 0n) + gain);
       side.balance = { cash: after.cash, position: after.position };
       traded.add(side.ticket.ticketId);
@@ -235,6 +239,23 @@ function tryTrade(market: EpochMarket, { ticket, balance }: OpenTicket, trade: P
   }
 }
 
+/** In a storm those who will not come back take the side that loses. */
+function takerSideOf({ storm, chance, exchange }: World, maker: Trader, taker: Trader): Side {
+  if (!storm || isReckless(maker) === isReckless(taker)) return chance.happens(50) ? "buy" : "sell";
+  const losing: Side = driftOf(exchange.state.epoch, storm) > 0n ? "sell" : "buy";
+  return isReckless(taker) === (losing === "buy") ? "buy" : "sell";
+}
+
+/** Some traders only ever take risks. */
+export function isReckless({ number }: Trader): boolean {
+  return number % 3 === 0;
+}
+
+/** Which way prices run: another one every third day, in a storm every ninth. */
+export function driftOf(epoch: number, storm: boolean): bigint {
+  return epoch % (storm ? 9 : 3) === 0 ? -1n : 1n;
+}
+
 /** The newest block's time, never after the day's end. */
 async function execTimeNow({ exchange }: World): Promise<bigint> {
   const { closingTime } = await exchange.chain.house.read.epochOf([exchange.state.epoch]);
@@ -259,6 +280,57 @@ function addGain(gains: Gains, { trader, gain }: Planned): void {
   gains.set(trader, (gains.get(trader) ?? 0n) + gain);
 }
 
+/** A batch of transitions, as far as there are proofs for them. */
+export function stepPlanned(world: World, what: string, planned: readonly (Planned | undefined)[]): Promise<void> {
+  const there = planned.filter((one) => one !== undefined);
+  return step(world, what, async () => {
+    const gains: Gains = new Map();
+    if (there.length === 0) return gains;
+    const transitions = there.map(({ transition }) => transition);
+    bookLanded(world, await post(world, transitions, [], []), there, gains);
+    return gains;
+  });
+}
+
+/** One trade between two tickets: the taker is on this side of it. */
+export function stepTrade(
+  world: World,
+  taker: Omit<OpenTicket, "balance">,
+  maker: Omit<OpenTicket, "balance">,
+  { side, price, quantity }: Trade,
+): Promise<void> {
+  return step(world, "a trade", async () => {
+    const { exchange } = world;
+    const market = exchange.state.markets(exchange.state.epoch)[taker.ticket.slot];
+    assert.ok(market !== undefined);
+    const otherSide: Side = side === "buy" ? "sell" : "buy";
+    const terms = { limitPrice: price, quantity: Number(quantity), expiry: NEVER };
+    const orders = [
+      await maker.trader.account.signOrder(maker.ticket.ticketId, { ...terms, side: otherSide }),
+      await taker.trader.account.signOrder(taker.ticket.ticketId, { ...terms, side }),
+    ];
+    const { lastSeq } = await readDayState(exchange.chain);
+    const numbers = { seq: lastSeq + 1n, n: 0, makerPrioritySeq: 0n, execTime: await execTimeNow(world) };
+    const fill = { ...numbers, quantity: Number(quantity), price, maker: 0, taker: 1 };
+    const gains: Gains = new Map();
+    for (const [{ trader, ticket }, ownSide] of [
+      [maker, otherSide],
+      [taker, side],
+    ] as const) {
+      const after = tradeOn(market, ticket, { side: ownSide, price, quantity }, ticket.reduceOnly);
+      gains.set(trader, (gains.get(trader) ?? 0n) + worthAtCentre(market, after) - worthAtCentre(market, ticket));
+    }
+    bookLanded(world, await post(world, [], orders, [fill]), [], gains);
+    count(world, "fill");
+    return gains;
+  });
+}
+
+/** A ticket at the centre price: what was paid against what the contracts are worth. */
+function worthAtCentre({ centre }: EpochMarket, { cash, position }: TicketBalance): bigint {
+  return equityInBand(cash, position, centre, 0n);
+}
+
 /** A batch of random transitions and fills. */
 export function stepBatch(world: World): Promise<void> {
   return step(world, "a batch", async () => {
@@ -275,7 +347,7 @@ export function stepBatch(world: World): Promise<void> {
       if (twin !== undefined) planned.push(twin);
     }
     const gains: Gains = new Map();
-    const { orders, fills } = await planFills(world, 4, gains);
+    const { orders, fills } = await planFills(world, world.storm ? 7 : 4, gains);
     const sorted = [
       ...planned.filter(({ transition }) => isEntering(transition.action.name)),
       ...planned.filter(({ transition }) => !isEntering(transition.action.name)),
@@ -316,7 +388,7 @@ export function bookLanded(
   gains: Map<Trader, bigint>,
 ): void {
   const landed = landedIn(receipt);
-  const paid: { to: string; amount: bigint }[] = [];
+  const paid: Payment[] = [];
   for (const one of planned) {
     if (!landed(one.transition)) continue;
     count(world, nameOf(world, one));
@@ -326,16 +398,22 @@ export function bookLanded(
   for (const { args } of parseEventLogs({ abi: clearingHouseAbi, logs: receipt.logs, eventName: "Filled" })) {
     world.books.fees += args.makerFee + args.takerFee;
   }
-  const events = parseEventLogs({ abi: clearingHouseAbi, logs: receipt.logs, eventName: "Paid" });
-  assert.deepEqual(
-    events.map(({ args }) => ({ to: args.to.toLowerCase(), amount: args.amount })),
-    paid.filter(({ amount }) => amount > 0n),
-    "what was paid to whom",
-  );
+  checkPaid(receipt, paid);
   const skips = parseEventLogs({ abi: clearingHouseAbi, logs: receipt.logs, eventName: "TransitionSkipped" });
   for (const { args } of skips) {
     checkSkip(world, ACTIONS[args.action] ?? "?", SKIP_REASONS[args.reason] ?? "?");
   }
+}
+
+type Payment = { readonly to: string; readonly amount: bigint };
+
+function checkPaid({ logs }: TransactionReceipt, expected: readonly Payment[]): void {
+  const events = parseEventLogs({ abi: clearingHouseAbi, logs, eventName: "Paid" });
+  assert.deepEqual(
+    events.map(({ args }) => ({ to: args.to.toLowerCase(), amount: args.amount })),
+    expected.filter(({ amount }) => amount > 0n),
+    "what was paid to whom",
+  );
 }
 
 /** Only what a batch overtook is skipped, or what a pool that somebody's default emptied cannot bear. */
@@ -344,7 +422,9 @@ function checkSkip(world: World, action: string, reason: string): void {
   if (reason === "NullifierSpent" || (reason === "TicketUnavailable" && action === "closeTicket")) return;
   assert.equal(reason, "PoolShort");
   assert.ok(["fund", "openTicket", "withdraw", "exit"].includes(action), `${action} is never short`);
-  assert.ok(action !== "fund" || world.books.ratio < WHOLE, "money is taken in as long as all is paid out");
+  const { books, exchange } = world;
+  const closed = books.ratio < WHOLE && exchange.state.phase === "trading";
+  assert.ok(action !== "fund" || closed, "money is taken in as long as all is paid out");
   assert.notDeepEqual(world.residual, NO_RESIDUAL, "a pool is short only after a default");
 }
 
@@ -355,21 +435,25 @@ function nameOf({ exchange }: World, { transition: { action } }: Planned): strin
   return `${action.name} ${action.flat ? (late ? "flat, late" : "flat, in time") : "with position"}`;
 }
 
+/** What is paid of an amount that leaves; what it loses helps the close-out account, the rest stays in the pool. */
+function takeShare(world: World, amount: bigint): bigint {
+  const { paid, toAccount, toPool } = shareOf(world.books, amount, pricesNow(world));
+  world.books.closeOutAccount += toAccount;
+  world.residual = { ...world.residual, cash: world.residual.cash + toPool };
+  if (paid < amount) count(world, "paid below one");
+  return paid;
+}
+
 /** What a transition moves between the house's own buckets; returns what it pays. */
 function bookOne(world: World, { trader, transition: { action } }: Planned) {
   const { books, exchange } = world;
   const { lateFee, seatBond, flatGraceEpochs, relayFee } = exchange.terms;
   const { ownerKey } = trader.account.keys;
   const bond = books.bonds.get(ownerKey) ?? 0n;
-  const share = (amount: bigint): bigint => {
-    const paid = (amount * books.ratio) / WHOLE;
-    books.closeOutAccount += amount - paid;
-    return paid;
-  };
   switch (action.name) {
     case "withdraw":
       books.fees += action.relayFee;
-      return [{ to: action.to.toLowerCase(), amount: share(action.amount) }];
+      return [{ to: action.to.toLowerCase(), amount: takeShare(world, action.amount) }];
     case "closeSeat": {
       const fee = action.relayFee < bond ? action.relayFee : bond;
       books.fees += fee;
@@ -379,12 +463,13 @@ function bookOne(world: World, { trader, transition: { action } }: Planned) {
     case "rejoin":
     case "exit": {
       const kept = action.flat && bond > 0n && exchange.state.epoch <= action.defaultEpoch + flatGraceEpochs;
+      const ofEquity = action.name === "exit" ? takeShare(world, action.equity) : 0n;
       const lost = !kept ? bond : lateFee < bond ? lateFee : bond;
       books.closeOutAccount += lost;
       const after = action.name === "exit" ? 0n : kept ? bond - lost : seatBond;
       books.bonds.set(ownerKey, after);
       if (action.name === "rejoin") return [];
-      return [{ to: action.to.toLowerCase(), amount: share(action.equity) + (kept ? bond - lost : 0n) }];
+      return [{ to: action.to.toLowerCase(), amount: ofEquity + (kept ? bond - lost : 0n) }];
     }
     case "wake":
       return [];
@@ -463,8 +548,11 @@ export async function stepAside(world: World): Promise<void> {
     await step(world, "fees and the fund", async () => {
       const { fees } = await chain.house.read.buckets();
       const to = freshAddress(world);
-      if (fees > 0n) await call(chain, operator, { functionName: "collectFees", args: [to] });
-      books.fees = 0n;
+      if (fees > 0n) {
+        const receipt = await call(chain, operator, { functionName: "collectFees", args: [to] });
+        checkPaid(receipt, [{ to: to.toLowerCase(), amount: takeShare(world, fees) }]);
+        books.fees = 0n;
+      }
       const giver = chance.pick(traders);
       if (giver === undefined) return new Map();
       await call(chain, giver.sender, { functionName: "contributeToFund", args: [DOLLAR] });
@@ -500,8 +588,7 @@ async function reportDefault(world: World, { sender }: Trader, ownerKey: bigint,
   const { chain, terms } = world.exchange;
   const receipt = await call(chain, sender, { functionName: "forfeitBond", args: [ownerKey] });
   const reward = terms.reporterReward < bond ? terms.reporterReward : bond;
-  const [paid] = parseEventLogs({ abi: clearingHouseAbi, logs: receipt.logs, eventName: "Paid" });
-  assert.deepEqual([paid?.args.to.toLowerCase(), paid?.args.amount], [sender.address.toLowerCase(), reward]);
+  checkPaid(receipt, [{ to: sender.address.toLowerCase(), amount: reward }]);
   world.books.bonds.set(ownerKey, 0n);
   world.books.closeOutAccount += bond - reward;
   count(world, "forfeited bond");
@@ -518,12 +605,12 @@ export async function stepWindow(world: World): Promise<void> {
 
 /** In part B most seats renew, some fall asleep, some miss it: by intent, or because they cannot pay. */
 export async function renewMost(world: World): Promise<void> {
-  const { chance, storm } = world;
+  const { books, chance } = world;
   for (const trader of presentSeats(world)) {
     const { account } = trader;
     const options: SubmitOptions = { relayed: false };
     const flat = account.account.positions.every((position) => position === 0n);
-    if (chance.happens(storm ? 35 : 12)) continue;
+    if (books.gone.has(trader.number) || chance.happens(12)) continue;
     const making = flat && chance.happens(25) ? account.sleep(options) : account.renew(options);
     await step(world, `trader ${trader.number} renews`, async () =>
       submitDirectly(world, await prove(world, trader, making)),

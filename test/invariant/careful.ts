@@ -5,7 +5,6 @@ import { nextBandValuation } from "../../src/protocol/epoch.ts";
 import { equity } from "../../src/protocol/valuation.ts";
 import { isLeftOver } from "../../src/trader/accountState.ts";
 import { presentSeats, prove, submitDirectly } from "./actions.ts";
-import { WHOLE } from "./books.ts";
 import { count, step, type Trader, type World } from "./world.ts";
 
 /*
@@ -47,7 +46,7 @@ async function closeTickets(world: World, trader: Trader): Promise<void> {
 
 /** What the note lacks at the maintenance band of the coming day comes out of the wallet. */
 async function meetMarginCall(world: World, trader: Trader): Promise<void> {
-  const { exchange, books } = world;
+  const { exchange } = world;
   const { chain, state } = exchange;
   const { account, sender } = trader;
   const valuation = nextBandValuation(
@@ -59,12 +58,6 @@ async function meetMarginCall(world: World, trader: Trader): Promise<void> {
   const lacking = -equity(account.account, valuation);
   if (lacking <= 0n) return;
   count(world, "margin call");
-  if (books.ratio < WHOLE) {
-    // No money is taken in that would pay for the losses of others.
-    books.shutOut.add(trader.number);
-    count(world, "margin call that cannot be met: the house is short");
-    return;
-  }
   const amount = lacking + 100n * DOLLAR;
   await step(world, `a deposit for trader ${trader.number}'s margin call`, async () => {
     await deposit(chain, sender, amount, account.newCreditKey());
@@ -84,9 +77,8 @@ async function meetMarginCall(world: World, trader: Trader): Promise<void> {
 
 /** They renew first thing in part B: nothing stands in the way. `between` plays after each of them. */
 export async function renewCareful(world: World, between: () => Promise<void>): Promise<void> {
-  const { chance, exchange, books } = world;
+  const { chance, exchange } = world;
   for (const trader of carefulSeats(world)) {
-    if (books.shutOut.has(trader.number)) continue;
     const { account } = trader;
     const flat = account.account.positions.every((position) => position === 0n);
     const rests = flat && chance.happens(15);
@@ -103,10 +95,8 @@ export async function renewCareful(world: World, between: () => Promise<void>): 
 }
 
 /** After an opening: none of them is in default. */
-export function checkCareful({ books }: World, careful: readonly Trader[]): void {
+export function checkCareful(careful: readonly Trader[]): void {
   for (const { number, account } of careful) {
-    if (books.shutOut.has(number)) continue;
     assert.notEqual(account.status.status, "inDefault", `careful trader ${number}`);
   }
-  books.shutOut.clear();
 }

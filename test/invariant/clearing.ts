@@ -9,7 +9,7 @@ import { auctionPriceAt, signBid } from "../../src/protocol/auctionBid.ts";
 import { equityInBand } from "../../src/protocol/epoch.ts";
 import { sessionPrivateKey } from "../../src/protocol/keys.ts";
 import { presentSeats } from "./actions.ts";
-import { expectedClose, expectedOpening, stakeOf, type Step, WHOLE } from "./books.ts";
+import { bookAbandoned, bookOpening, expectedClose, stakeOf, type Step, WHOLE } from "./books.ts";
 import { bookDefaults, count, follow, type Gains, step, type World } from "./world.ts";
 
 /** Sends a call that the contract may refuse for one of these reasons; undefined if it did. */
@@ -43,7 +43,7 @@ export async function closeDay(world: World): Promise<void> {
     await follow(world);
     if (!world.clearing) return new Map();
     const facts = await readConservationFacts(state, world.unasked);
-    const expected = expectedClose(facts, stakeOf(books, world.operator.address), books.ratio);
+    const expected = expectedClose(books, facts, stakeOf(books, world.operator.address));
     assert.deepEqual(
       facts.markets.map(({ tornUp }) => tornUp),
       expected.tornUp,
@@ -51,7 +51,11 @@ export async function closeDay(world: World): Promise<void> {
     );
     books.ratio = expected.ratio;
     countRatio(world, "at the close");
-    for (const { tornUp } of facts.markets) if (tornUp) count(world, "torn up");
+    for (const { tornUp, listed, settlementPrice, centre, priceLimit, dailyLimit } of facts.markets) {
+      if (tornUp) count(world, "torn up");
+      if (listed && [centre + priceLimit, centre - priceLimit].includes(settlementPrice)) count(world, "at the limit");
+      if (priceLimit > dailyLimit) count(world, "expanded limit");
+    }
     checkNextTerms(world);
     return new Map();
   });
@@ -84,21 +88,15 @@ export async function openDay(world: World, open: () => Promise<TransactionRecei
     const before = await readConservationFacts(state, world.unasked);
     const next = state.markets(state.epoch + 1);
     const { operator } = world;
-    const expected = expectedOpening(before, next, stakeOf(books, operator.address));
+    const expected = bookOpening(books, before, next, operator.address);
     const receipt = await open();
     await follow(world);
     bookDefaults(world, receipt);
     if (world.clearing) {
       assert.deepEqual(stepsIn(receipt), expected.steps, "steps of the waterfall");
-      books.closeOutAccount = expected.closeOutAccount;
-      books.guarantyFund = expected.guarantyFund;
-      books.ratio = expected.ratio;
-      const stake = books.stakes.get(operator.address.toLowerCase());
-      if (stake !== undefined) stake.amount -= expected.stakePaid;
-      const { buckets, closeOutPositions } = await readConservationFacts(state, world.unasked);
+      const { buckets } = await readConservationFacts(state, world.unasked);
       assert.equal(buckets.poolCash, expected.poolCash, "poolCash");
       assert.equal(buckets.claims, expected.claims, "claims");
-      assert.deepEqual(closeOutPositions, expected.closeOutPositions, "positions of drop-outs");
       countRatio(world, "at the opening");
       if (books.ratio < WHOLE) {
         assert.deepEqual([books.guarantyFund, stakeOf(books, operator.address)], [0n, 0n], "layers before the ratio");
@@ -306,7 +304,7 @@ export async function stepAuction(world: World): Promise<void> {
     assert.equal(price, auctionPriceAt(market, position, timestamp - closedAt, BigInt(terms.windowA)));
     const [cash, held] = [ticket.cash - quantity * price, ticket.position + quantity];
     assert.ok(equityInBand(cash, held, next.centre, next.initialMargin) >= 0n, "whoever takes over can bear it");
-    books.closeOutAccount += quantity * price;
+    bookAbandoned(books, ticket.slot, quantity * price, -quantity);
     count(world, "taken over");
     await isRefused(() => takeAbandoned(chain, exchange.owner, signed), "BidUsed");
     return new Map([[trader, quantity * (market.settlementPrice - price)]]);

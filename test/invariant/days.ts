@@ -14,6 +14,7 @@ import {
   stepGovernance,
   stepStake,
 } from "./clearing.ts";
+import { pushPrice, stampede } from "./storm.ts";
 import {
   checkRecovery,
   count,
@@ -85,6 +86,12 @@ async function trade(world: World, steps: number): Promise<void> {
     if (chance.happens(15)) await stepStake(world);
     if (chance.happens(storm ? 40 : 10)) await stepCloseEarly(world);
   }
+  if (!storm) return;
+  if (chance.happens(60)) await stampede(world);
+  // In a minute of its own.
+  await exchange.advanceTime(120);
+  await pushPrice(world);
+  await stepCloseEarly(world);
 }
 
 /** Close, and both parts of the window; returns those who kept to the rules. */
@@ -146,6 +153,6 @@ async function openTheDay(world: World, careful: readonly Trader[]): Promise<voi
     begun ? call(chain, owner, { functionName: "openEpoch", args: [] }) : openEpoch(exchange, owner),
   );
   assert.equal(state.epoch, closing + 1);
-  checkCareful(world, careful);
+  checkCareful(careful);
   checkRecovery(world);
 }

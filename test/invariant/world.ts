@@ -43,6 +43,8 @@ const HOGS: MarketTerms = { ...LEAN_HOG_TERMS, priceLimit: 900n * DOLLAR };
 /** The least margins that its limit allows: two bad days cost more than who dropped out left. */
 const WILD: MarketTerms = {
   ...LEAN_HOG_TERMS,
+  minimumVolume: 2,
+  minimumMinutes: 1,
   closeOutFee: LEAN_HOG_TERMS.priceLimit,
   maintenanceMargin: 2n * LEAN_HOG_TERMS.priceLimit,
   initialMargin: 2n * LEAN_HOG_TERMS.priceLimit + 240n * DOLLAR,
@@ -77,14 +79,19 @@ export type World = {
 };
 
 /** What kind of world it is: plain unless it says otherwise. */
-export type WorldKind = { readonly clearing?: boolean; readonly storm?: boolean };
+export type WorldKind = {
+  readonly clearing?: boolean;
+  readonly storm?: boolean;
+  /** Of each part of the window. */
+  readonly windowBlocks?: number;
+};
 
 /** A clearing house without proofs, with three or four markets and some traders whose seats are open. */
 export async function startWorld(
   seed: number,
   traders: number,
   still: boolean,
-  { clearing = false, storm = false }: WorldKind = {},
+  { clearing = false, storm = false, windowBlocks }: WorldKind = {},
 ): Promise<World> {
   const now = BigInt(Math.floor(Date.now() / 1_000));
   const thirdDay = now + BigInt(CYCLE + CYCLE / 2 + TRADING_TIME / 2);
@@ -96,6 +103,7 @@ export async function startWorld(
       tradingTime: TRADING_TIME,
       ...(clearing ? CLEARING : {}),
       ...(storm ? { seatBond: 60n * DOLLAR } : {}),
+      ...(windowBlocks === undefined ? {} : { windowBlocks }),
     },
     markets: [
       hogs,
@@ -154,6 +162,13 @@ export async function follow({ exchange, traders }: World): Promise<void> {
   for (const { account } of traders) account.applyChain();
 }
 
+/** Prices by slot: the day's centres, in the window the settlement prices. */
+export function pricesNow({ exchange: { state } }: World): readonly bigint[] {
+  return state
+    .markets(state.epoch)
+    .map(({ centre, settlementPrice }) => (state.phase === "trading" ? centre : settlementPrice));
+}
+
 // ------------------------------------------------------------------ what each trader has
 
 /** The account as the pool counts it: cash only, once its seat has defaulted. */
@@ -169,9 +184,7 @@ function noteOf({ exchange }: World, { account }: Trader): Account {
  */
 export function wealthOf(world: World, trader: Trader): bigint {
   const { state } = world.exchange;
-  const prices = state
-    .markets(state.epoch)
-    .map(({ centre, settlementPrice }) => (state.phase === "trading" ? centre : settlementPrice));
+  const prices = pricesNow(world);
   const note = noteOf(world, trader);
   const ofNote = note.positions.reduce((sum, position, slot) => sum + position * (prices[slot] ?? 0n), note.cash);
   const { tickets, credits } = trader.account.state;
@@ -233,7 +246,8 @@ async function checkAll(world: World): Promise<void> {
 }
 
 /** Every bucket is what the test has kept account of; none that cannot be owed is below zero. */
-async function checkBooks({ books, exchange }: World, { buckets }: ConservationFacts): Promise<void> {
+async function checkBooks(world: World, { buckets, closeOutPositions }: ConservationFacts): Promise<void> {
+  const { books, exchange } = world;
   const sum = (amounts: Iterable<bigint>): bigint => [...amounts].reduce((total, amount) => total + amount, 0n);
   const { closeOutAccount, fees, guarantyFund, operatorStake, bonds } = buckets;
   assert.deepEqual(
@@ -246,6 +260,10 @@ async function checkBooks({ books, exchange }: World, { buckets }: ConservationF
       bonds: sum(books.bonds.values()),
       ratio: books.ratio,
     },
+  );
+  assert.deepEqual(
+    closeOutPositions,
+    books.abandoned.map(({ position }) => position),
   );
   for (const name of ["claims", "credits", "bonds", "fees", "owed", "operatorStake", "guarantyFund"] as const) {
     assert.ok(buckets[name] >= 0n, `${name} is ${buckets[name]}`);
