@@ -10,7 +10,7 @@ import { equityInBand } from "../../src/protocol/epoch.ts";
 import { sessionPrivateKey } from "../../src/protocol/keys.ts";
 import { presentSeats } from "./actions.ts";
 import { bookAbandoned, bookOpening, expectedClose, stakeOf, type Step, WHOLE } from "./books.ts";
-import { bookDefaults, count, follow, type Gains, step, type World } from "./world.ts";
+import { bookDefaults, count, follow, type Gains, pricesNow, step, type World } from "./world.ts";
 
 /** Sends a call that the contract may refuse for one of these reasons; undefined if it did. */
 async function unlessRefused<T>(codes: readonly string[], act: () => Promise<T>): Promise<T | undefined> {
@@ -98,6 +98,10 @@ export async function openDay(world: World, open: () => Promise<TransactionRecei
       assert.equal(buckets.poolCash, expected.poolCash, "poolCash");
       assert.equal(buckets.claims, expected.claims, "claims");
       countRatio(world, "at the opening");
+      const { cash, positions } = world.residual;
+      const loss = pricesNow(world).reduce((sum, price, slot) => sum + (positions[slot] ?? 0n) * price, cash);
+      // Accounts that nobody answers for lost more than their fees: the pool alone knows, and says so when it is empty.
+      if (loss < 0n && books.ratio === WHOLE) count(world, "loss hidden in the pool");
       if (books.ratio < WHOLE) {
         assert.deepEqual([books.guarantyFund, stakeOf(books, operator.address)], [0n, 0n], "layers before the ratio");
       }
