@@ -93,7 +93,7 @@ describe("the beginning of part B", () => {
 });
 
 describe("a chain that stands still", () => {
-  test("in part A costs nobody a bond: part A goes on, and part B has its blocks [EPO-5, EPO-6, THR-16]", async () => {
+  test("in part A costs nobody a bond: part A goes on, and part B has its blocks [EPO-5, EPO-6, THR-16, SEA-13]", async () => {
     await desk.rollback(async () => {
       await desk.close();
       await x.advanceTime(20 * HOUR);
@@ -146,7 +146,7 @@ describe("a chain that stands still", () => {
 });
 
 describe("an operator that is away", () => {
-  test("for the whole day and window costs nobody a bond: others close and open, all renew directly [EPO-3, EPO-11, THR-15]", async () => {
+  test("for the whole day and window costs nobody a bond: others close and open, all renew directly [EPO-3, EPO-11, THR-15, SEA-13]", async () => {
     await desk.rollback(async () => {
       await desk.toClosingTime();
       await x.advanceTime(x.terms.settleGrace);
