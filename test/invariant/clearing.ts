@@ -174,7 +174,9 @@ async function scheduleTerms(world: World): Promise<void> {
   };
   const data = encodeFunctionData({ abi: marketRegistryAbi, functionName: "scheduleMarket", args: [slot, terms] });
   // What is published may come into force between the look and the call.
-  const sent = await unlessRefused(["UnknownRevert"], () => sendCall(client, exchange.owner, { to: address, data }));
+  const sent = await unlessRefused(["StepTooLarge", "UnknownRevert"], () =>
+    sendCall(client, exchange.owner, { to: address, data }),
+  );
   count(world, sent === undefined ? "terms refused" : ended ? "new contract scheduled" : "terms scheduled");
 }
 
