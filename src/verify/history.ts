@@ -3,9 +3,13 @@ import type { Hex } from "../protocol/keys.ts";
 /** A log as the chain keeps it. */
 export type LogRecord = { readonly address: Hex; readonly topics: readonly Hex[]; readonly data: Hex };
 
+/** A call that a contract made: who called, and with what. */
+export type InnerCall = { readonly from: Hex; readonly input: Hex };
+
 /**
  * One call of the clearing house or its registry, or another transaction that moved its tokens, with the logs of these
- * three contracts. `to` is null for a deployment. `time` in unix seconds.
+ * three contracts. `to` is null for a deployment, and `made` is the contract that it made. `inner` are the calls of the
+ * house, in order, where the transaction reached it through other contracts. `time` in unix seconds.
  */
 export type Step = {
   readonly block: number;
@@ -14,6 +18,8 @@ export type Step = {
   readonly from: Hex;
   readonly to: Hex | null;
   readonly input: Hex;
+  readonly made?: Hex;
+  readonly inner?: readonly InnerCall[];
   readonly logs: readonly LogRecord[];
 };
 

@@ -1,4 +1,11 @@
-import { createPublicClient, type Hex as ViemHex, http, numberToHex, type PublicClient } from "viem";
+import {
+  createPublicClient,
+  getContractAddress,
+  type Hex as ViemHex,
+  http,
+  numberToHex,
+  type PublicClient,
+} from "viem";
 import { testDollarAbi } from "../protocol/abi.ts";
 import { HedgerowError } from "../protocol/errors.ts";
 import type { Hex } from "../protocol/keys.ts";
@@ -6,6 +13,7 @@ import { houseArguments, lower } from "./deployment.ts";
 import { HistoryUnreadable } from "./errors.ts";
 import type { History, LogRecord, Step } from "./history.ts";
 import { holdsConstant } from "./houseCode.ts";
+import { innerCalls } from "./innerCalls.ts";
 
 /** Where a house is, and the way to a node that knows its chain. */
 export type Source = {
@@ -54,6 +62,9 @@ async function read(client: PublicClient, source: Source, onRead: OnRead): Promi
   const [first] = ofHouse;
   if (first === undefined) throw new HistoryUnreadable(`there is no clearing house at ${clearingHouse}`);
   const deployment = await client.getTransaction({ hash: first.transactionHash });
+  if (deployment.to !== null || madeBy(deployment) !== clearingHouse) {
+    throw new HistoryUnreadable(`${clearingHouse} was not deployed by a transaction of its own, which hides its terms`);
+  }
   const { registry, token } = houseArguments(deployment.input);
   const born = deployment.blockNumber;
   const house = topicOf(clearingHouse);
@@ -73,6 +84,11 @@ async function read(client: PublicClient, source: Source, onRead: OnRead): Promi
     blockNumber: newest,
   });
   return { chainId: await client.getChainId(), clearingHouse, holdsKey, tokens: tokens.toString(), steps };
+}
+
+/** The contract that a deployment makes. */
+function madeBy({ from, nonce }: { readonly from: Hex; readonly nonce: number }): Hex {
+  return lower(getContractAddress({ from, nonce: BigInt(nonce) }));
 }
 
 function topicOf(address: Hex): Hex {
@@ -143,7 +159,7 @@ async function stepsOf(
     );
     for (const block of blocks) {
       const byTransaction = Map.groupBy(byBlock.get(block.hash) ?? [], ({ transactionHash }) => transactionHash);
-      for (const { hash, from, to, input, transactionIndex } of block.transactions) {
+      for (const { hash, from, to, nonce, input, transactionIndex } of block.transactions) {
         const own = byTransaction.get(hash);
         if (own === undefined) continue;
         const step: Step = {
@@ -153,10 +169,11 @@ async function stepsOf(
           from: lower(from),
           to: to === null ? null : lower(to),
           input,
+          ...(to === null && { made: madeBy({ from, nonce }) }),
           logs: own.toSorted((a, b) => a.place - b.place).map(recordOf),
         };
-        assertShown(step, clearingHouse);
-        steps.push({ step, index: transactionIndex });
+        const shown = isShown(step, clearingHouse) ? {} : { inner: await innerCalls(client, hash, clearingHouse) };
+        steps.push({ step: { ...step, ...shown }, index: transactionIndex });
       }
     }
   }
@@ -168,10 +185,7 @@ function recordOf({ address, topics, data }: RawLog): LogRecord {
   return { address, topics: topics.map(small), data: small(data) };
 }
 
-/** A call from inside another contract does not show in the transaction. */
-function assertShown({ to, logs, hash }: Step, clearingHouse: Hex): void {
-  if (to === null || to === clearingHouse || logs.every(({ address }) => address !== clearingHouse)) return;
-  throw new HistoryUnreadable(
-    `transaction ${hash} calls the house through another contract, which hides what it asked`,
-  );
+/** Whether a transaction itself says what it asked of the house, or asked nothing of it. */
+function isShown({ to, made, logs }: Step, clearingHouse: Hex): boolean {
+  return to === clearingHouse || made === clearingHouse || logs.every(({ address }) => address !== clearingHouse);
 }

@@ -6,7 +6,7 @@ import { start } from "./cycle.ts";
 import { houseArguments, registryArguments } from "./deployment.ts";
 import { ChainContradiction, BrokenRule, must } from "./errors.ts";
 import { Logs, type TokenMove, tokenMoveOf } from "./events.ts";
-import { type History, placeOf, type Step } from "./history.ts";
+import { type History, type InnerCall, placeOf, type Step } from "./history.ts";
 import type { PricedDay } from "./prices.ts";
 import { Registry } from "./registry.ts";
 import { House } from "./state.ts";
@@ -47,7 +47,7 @@ export function replay(history: History, lastEpoch = Infinity): Replay {
   assertTransfers(history);
   for (const step of history.steps) {
     const done = inPlace(step, () => books.play(step, proofs));
-    if (step.to === clearingHouse) calls += 1;
+    calls += callsOf(step, clearingHouse).length;
     if (done.settled !== undefined) settled = done.settled;
     if (done.opened !== true) continue;
     const { house } = books;
@@ -104,26 +104,27 @@ class Books {
     const { registry, token } = this.#known();
     this.#followRegistry(step, registry);
     const moves = step.logs.filter(({ address }) => address === token).flatMap((log) => tokenMoveOf(log) ?? []);
-    if (step.to !== clearingHouse) {
-      must(ofHouse.length === 0, "VER-4", "logs of the house come from no call of it");
-      this.#settle(moves, [], false);
-      return {};
+    const logs = new Logs(ofHouse);
+    const due: TokenMove[] = [];
+    let done: Done = {};
+    for (const { from, input } of callsOf(step, clearingHouse)) {
+      const call = this.#callOf({ ...step, from }, logs, proofs);
+      done = { ...done, ...replayCall(call, input) };
+      due.push(...call.moves);
     }
-    const call = this.#callOf(step, new Logs(ofHouse), proofs);
-    const done = replayCall(call, step.input);
-    call.logs.expectEnd();
-    this.#settle(moves, call.moves, true);
+    logs.expectEnd();
+    // Whoever calls through a contract of his own may also send tokens unasked.
+    this.#settle(moves, due, step.to === clearingHouse);
     assertWhole(this.house, this.tokens);
     return done;
   }
 
   #deploy(step: Step, logs: Logs, chainId: bigint): Done {
-    must(step.to === null, "VER-2", "the house was not deployed by a transaction of its own");
+    const isOwn = step.made === this.#history.clearingHouse;
+    must(isOwn, "VER-2", "the house was not deployed by a transaction of its own");
     const { registry, token, terms } = houseArguments(step.input);
     this.#addresses = { registry, token };
-    const made = this.#history.steps.find(
-      ({ logs: all, to }) => to === null && all.some((log) => log.address === registry),
-    );
+    const made = this.#history.steps.find((each) => each.made === registry);
     must(made !== undefined, "VER-2", `the history holds no deployment of registry ${registry}`);
     this.#registry = new Registry(registryArguments(made.input));
     for (const each of this.#history.steps) {
@@ -185,6 +186,11 @@ class Books {
       `the transfer of ${missing?.amount ?? 0n} tokens from ${missing?.from ?? ""} to ${missing?.to ?? ""} is missing`,
     );
   }
+}
+
+/** The calls of the house in a transaction, in order. */
+function callsOf({ from, to, input, inner = [] }: Step, clearingHouse: Hex): readonly InnerCall[] {
+  return to === clearingHouse ? [{ from, input }] : inner;
 }
 
 function inPlace<T>(step: Step, work: () => T): T {
