@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import type { Readable } from "node:stream";
 
-import type { MarketTerms } from "../../src/chain/deploy.ts";
+import type { ClearingTerms, MarketTerms } from "../../src/chain/deploy.ts";
 import { type LocalExchange, startLocalExchange } from "../../src/chain/localExchange.ts";
 import { DEMO_CLEARING_TERMS } from "../../src/clearing/leanHogs.ts";
 import { type ExchangeProcess, startExchangeProcess } from "../../src/exchange/exchangeProcess.ts";
@@ -14,7 +14,8 @@ import { type Recorder, startRecorder } from "./recorder.ts";
 import { networkOf } from "./stageParts.ts";
 import { openEpoch } from "./openEpoch.ts";
 
-const MAIN = resolve(import.meta.dirname, "../../src/cli/main.ts");
+const ROOT = resolve(import.meta.dirname, "../..");
+const MAIN = join(ROOT, "src/cli/main.ts");
 /** No command takes so long, on a busy machine either. Milliseconds. */
 const MOST_MS = 180_000;
 
@@ -44,25 +45,34 @@ export type CliStage = {
   /** Runs `hedgerow` with these arguments to its end. */
   run(...args: readonly string[]): Promise<Ran>;
   start(...args: readonly string[]): Running;
+  /** Starts a program in the project's directory, as "./hedgerow" or "npm". */
+  startProgram(program: string, ...args: readonly string[]): Running;
   /** A file of the owner only. Answers its path. */
   secretFile(name: string, text: string): string;
+  /** Moves the chain's clock to that time, unix seconds, unless it is later already. */
+  timeTo(time: bigint): Promise<void>;
   /** Moves the chain's clock to the end of the trading day; the exchange closes it. */
   closeDay(): Promise<void>;
   /** Moves the clock to the settlement window's second half. */
   middleOfWindow(): Promise<void>;
+  /** Moves the clock to the end of the window, and mines the blocks that part B has to have. */
+  endOfWindow(): Promise<void>;
   /** Moves the clock to the end of the window and opens the next day. */
   openDay(): Promise<void>;
   stop(): Promise<void>;
 };
 
 /** Starts a chain and an exchange, and a home directory that names them. Ends with `stop`. */
-export async function startCliStage(markets: readonly MarketTerms[]): Promise<CliStage> {
+export async function startCliStage(
+  markets: readonly MarketTerms[],
+  terms: Partial<ClearingTerms> = {},
+): Promise<CliStage> {
   // A socket's path may have a hundred bytes only.
   const directory = mkdtempSync(join(tmpdir(), "hedgerow-"));
   const home = join(directory, "home");
   const recorder = startRecorder();
   const local = await startLocalExchange({
-    clearingTerms: { ...DEMO_CLEARING_TERMS, windowBlocks: 2 },
+    clearingTerms: { ...DEMO_CLEARING_TERMS, windowBlocks: 2, ...terms },
     markets,
     governanceDelay: 7 * 86_400,
   });
@@ -79,8 +89,9 @@ export async function startCliStage(markets: readonly MarketTerms[]): Promise<Cl
   writeSettings(home, { network: "test" });
   const running = new Set<Running>();
 
-  const start = (...args: readonly string[]): Running => {
-    const child = spawn(process.execPath, [MAIN, ...args], {
+  const startProgram = (program: string, ...args: readonly string[]): Running => {
+    const child = spawn(program, args, {
+      cwd: ROOT,
       stdio: ["ignore", "pipe", "pipe"],
       env: { ...process.env, HEDGEROW_HOME: home },
     });
@@ -90,6 +101,7 @@ export async function startCliStage(markets: readonly MarketTerms[]): Promise<Cl
     void one.ended.then(() => running.delete(one));
     return one;
   };
+  const start = (...args: readonly string[]): Running => startProgram(process.execPath, MAIN, ...args);
 
   const timeTo = async (time: bigint): Promise<void> => {
     const now = await local.now();
@@ -108,6 +120,8 @@ export async function startCliStage(markets: readonly MarketTerms[]): Promise<Cl
     home,
     recorder,
     start,
+    startProgram,
+    timeTo,
     run: async (...args) => {
       const one = start(...args);
       const timer = setTimeout(() => void one.end("SIGKILL"), MOST_MS);
@@ -127,6 +141,10 @@ export async function startCliStage(markets: readonly MarketTerms[]): Promise<Cl
     },
     middleOfWindow: async () => {
       await timeTo((await day()).closedAt + BigInt(local.terms.windowA) + 1n);
+      await local.mine(local.terms.windowBlocks);
+    },
+    endOfWindow: async () => {
+      await timeTo((await day()).closedAt + BigInt(local.terms.windowA + local.terms.windowB));
       await local.mine(local.terms.windowBlocks);
     },
     openDay: async () => {
