@@ -380,9 +380,9 @@ export const EXPLANATIONS: Readonly<Record<string, Explanation>> = {
   UnsupportedToken: fault("The token did not pay what it said.", "The collateral of this network cannot be used."),
   BadRecipient: refused("This address cannot be paid.", "Give another address with --to."),
   ERC20InsufficientBalance: refused(
-    "The funding address does not hold so many tokens.",
-    "Send it tokens, deposit less, or on a local chain add --faucet.",
-    ({ money }) => `The funding address holds ${money("balance")}, and ${money("needed")} are needed.`,
+    "The address that pays does not hold so many tokens.",
+    "Send it tokens, pay in less, or for a deposit on a local chain add --faucet.",
+    ({ money }) => `The address that pays holds ${money("balance")}, and ${money("needed")} are needed.`,
   ),
   ERC20InsufficientAllowance: refused(
     "The clearing house may not take so many tokens from the funding address.",
@@ -390,8 +390,8 @@ export const EXPLANATIONS: Readonly<Record<string, Explanation>> = {
     ({ money }) => `The clearing house may take ${money("allowance")}, and ${money("needed")} are needed.`,
   ),
   CallImpossible: refused(
-    "The node cannot run the call: the funding address lacks ether, or it takes too much gas.",
-    "Send the funding address some ether (hedgerow wallet list shows it), or on a local chain add --faucet.",
+    "The node cannot run the call: who sends it lacks ether, or it takes too much gas.",
+    "Send some ether to the key's address; a wallet's is shown by hedgerow wallet list, and on a local chain hedgerow deposit --faucet fills it.",
   ),
   FeeAboveLimit: refused("The chain wants higher fees than the limit.", "Wait until they fall."),
   WaitEnded: refused("The wait for a transaction was ended; it may land all the same.", "Run hedgerow catch-up."),

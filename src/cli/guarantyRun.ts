@@ -3,6 +3,7 @@ import type { SendOptions } from "../chain/sending.ts";
 import { WHOLE } from "../chain/chainState.ts";
 import { SLOTS } from "../protocol/note.ts";
 import { contractName, formatAmount, parseAmount } from "../trader/markets.ts";
+import { WrongUsage } from "./failure.ts";
 import type { GuarantyOptions } from "./guaranty.ts";
 import { untilInterrupted } from "./interrupt.ts";
 import type { Io } from "./session.ts";
@@ -61,6 +62,7 @@ export async function payIn(
   options: GuarantyOptions,
   io: Io,
 ): Promise<void> {
+  assertKeyGiven(options);
   await at(options, async ({ chain, network, sender }, signal) => {
     const amount = parseAmount(text, network.decimals);
     const payer = await sender();
@@ -75,9 +77,16 @@ export async function askBack(
   options: GuarantyOptions,
   io: Io,
 ): Promise<void> {
+  assertKeyGiven(options);
   await at(options, async ({ chain, sender }, signal) => {
     await send({ functionName, args: [] }, { chain, payer: await sender(), signal }, options, io);
   });
+}
+
+/** Tokens have an owner, on a local chain too, where anybody's gas is paid. */
+function assertKeyGiven({ keyFile }: GuarantyOptions): void {
+  if (keyFile !== undefined) return;
+  throw new WrongUsage("somebody's tokens are meant", "give --key-file FILE, their owner's key");
 }
 
 async function send(

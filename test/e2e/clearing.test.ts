@@ -241,7 +241,15 @@ describe("the second day", () => {
     assert.match(await did(`guaranty contribute 700 --key-file ${file}`), /^Done: transaction 0x/);
     assert.match(await did(`guaranty stake 900 --key-file ${operator}`), /^Done: transaction 0x/);
     const poor = stage.secretFile("poor.key", `${generatePrivateKey()}\n`);
-    assertRefused(await stage.run("guaranty", "contribute", "5", "--key-file", poor), 3, /ether.*\[CallImpossible\]/);
+    const [unpaid, nobody] = await Promise.all([
+      stage.run("guaranty", "contribute", "5", "--key-file", poor),
+      stage.run("guaranty", "stake", "5"),
+    ]);
+    assertRefused(unpaid, 3, /ether.*\[CallImpossible\]/);
+    assert.deepEqual(
+      [nobody.code, nobody.err],
+      [2, "hedgerow: somebody's tokens are meant: give --key-file FILE, their owner's key\n"],
+    );
     const shown = await did("guaranty show");
     assert.match(shown, /2 WTI[^]*stake +900\.00[^]*fund +700\.00[^]*paid at 100\.00 %/);
     const { tickets } = await asked(
