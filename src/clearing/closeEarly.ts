@@ -70,7 +70,7 @@ export type LockFacts = {
 } & Pick<EarlyClosing, "epoch" | "slot" | "market" | "time">;
 
 /** Judges the facts as the contract does. */
-export function earlyClosing({ phase, terms, day, minutes, ...facts }: LockFacts): EarlyClosing {
+function earlyClosing({ phase, terms, day, minutes, ...facts }: LockFacts): EarlyClosing {
   const { market, time } = facts;
   const { lockTime, lockNotice, callAuction } = terms;
   const firstMinute = (time - BigInt(lockTime) + 59n) / 60n;

@@ -7,7 +7,7 @@ export const DOLLAR = 1_000_000n;
 /** Smallest price step of a contract: 0.00025 USD/lb on 40,000 lb. */
 export const TICK = 10n * DOLLAR;
 /** Pounds of one contract. */
-export const POUNDS = 40_000n;
+const POUNDS = 40_000n;
 
 /** Price of one contract in base units, from thousandths of a US cent per pound: 80_000 is 80.000 cents, 32,000 USD. */
 export function priceOfMilliCents(milliCentsPerPound: number): bigint {

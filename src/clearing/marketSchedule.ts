@@ -392,7 +392,11 @@ function assertSameContract(
 ): void {
   for (const field of ["tick", "lastTradingTime"] as const) {
     if (fixed[field] === present[field]) continue;
-    throw new BadMarketSchedule(`${file}, ${name}`, `${field} of a contract that runs must stay ${present[field]}`);
+    const value =
+      field === "tick"
+        ? `${present.tick} base units`
+        : new Date(Number(present.lastTradingTime) * 1_000).toISOString().replace(".000", "");
+    throw new BadMarketSchedule(`${file}, ${name}`, `${field} of a contract that runs must stay ${value}`);
   }
 }
 

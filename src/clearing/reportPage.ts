@@ -84,16 +84,8 @@ export function reportPage(report: DayReport, words: Words): string {
     ),
     html`<h2>Waterfall</h2>`,
     waterfallPlot(report, words),
-    table(
-      ["Layer", "Missing", "To the close-out account", "To the pool"],
-      waterfall.map(({ layer, need, toAccount, toPool }) => [
-        layer,
-        words.money(need),
-        words.money(toAccount),
-        words.money(toPool),
-      ]),
-      { numbersFrom: 1 },
-    ),
+    // The figure says that nothing was missing: an empty table would say it again.
+    ...(waterfall.length === 0 ? [] : [waterfallTable(waterfall, words)]),
     html`<p class="note">${payoutSentence(report)}</p>`,
     html`<h2>Balances</h2>`,
     balanceTable(report, words),
@@ -274,6 +266,14 @@ function waterfallPlot({ waterfall }: DayReport, { money, decimals }: Words): Ht
   });
 }
 
+function waterfallTable(waterfall: DayReport["waterfall"], { money }: Words): Html {
+  return table(
+    ["Layer", "Missing", "To the close-out account", "To the pool"],
+    waterfall.map(({ layer, need, toAccount, toPool }) => [layer, money(need), money(toAccount), money(toPool)]),
+    { numbersFrom: 1 },
+  );
+}
+
 /** What a payout is worth after the day. */
 export function payoutSentence({ payoutRatio, balances }: Pick<DayReport, "payoutRatio" | "balances">): string {
   const ratio = payoutRatio ?? balances.atOpening?.payoutRatio;
@@ -329,7 +329,7 @@ function numberOf(decimals: number): (baseUnits: bigint) => number {
 function formatterOf(money: (baseUnits: bigint) => string, decimals: number): (value: number) => string {
   return (value) => {
     const text = money(BigInt(Math.round(value * 10 ** decimals)));
-    return Math.abs(value) >= 1_000 ? text.replace(/\.\d+$/, "") : text;
+    return value === 0 || Math.abs(value) >= 1_000 ? text.replace(/\.\d+$/, "") : text;
   };
 }
 

@@ -33,7 +33,7 @@ export type PriceEvidence = {
 };
 
 /** Volume and value by the minute of execution. `fills` in order of execution. */
-export function minutesOf(fills: readonly PricedFill[]): readonly Minute[] {
+function minutesOf(fills: readonly PricedFill[]): readonly Minute[] {
   const byMinute = Map.groupBy(fills, ({ execTime }) => (execTime / 60n) * 60n);
   return [...byMinute].map(([time, inMinute]) => ({
     time,

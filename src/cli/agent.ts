@@ -18,7 +18,7 @@ export function addAgentCommands(program: Command): void {
     .addOption(agent.createOption("--stop", "as agent stop").hideHelp())
     .addHelpText(
       "after",
-      "\nIt holds the wallet until it is told to end; the other commands go through it meanwhile.\n" +
+      "\nIt holds the wallet until it is told to end; the other commands go through it\nmeanwhile.\n\n" +
         "Examples:\n  hedgerow agent --notify ./tell-me.sh --top-up-limit 5000\n  hedgerow agent status",
     )
     .action(async (options: AgentOptions) => {

@@ -28,13 +28,14 @@ export function addAuctionCommands(program: Command, io: Io = TERMINAL): void {
       "after",
       `
 In the first part of the settlement window the price starts at the settlement
-price and gives way evenly, by as much as the drop-outs paid for leaving.`,
+price and gives way evenly, by as much as the drop-outs paid for leaving.
+${examples("auction list", "auction list --json")}`,
     )
     .action(async (options: AuctionListOptions) => (await import("./auctionRun.ts")).listAuction(options, io));
 
   withWallet(withJson(auction.command("take")))
     .description("take contracts over at the price of the moment, into an open ticket")
-    .argument("<market>", "name or slot, as LEAN-HOGS")
+    .argument("<market>", "name or slot, as LEAN-HOGS-FEB")
     .argument("<quantity>", "whole contracts, at most; bought or sold as auction list says")
     .requiredOption("--limit <price>", "worst price per contract, in collateral units")
     .requiredOption("--ticket <name>", "an open ticket of this market: its name, or as much of it as is unique")
@@ -43,11 +44,11 @@ price and gives way evenly, by as much as the drop-outs paid for leaving.`,
     .addHelpText(
       "after",
       `
-The ticket must bear the contracts at the initial margin of the coming day; close
-it before the first part ends, or it is left over itself. The bid goes straight to
-the chain, from the wallet's funding address and with its gas: everybody sees that
-the two belong together.
-${examples("auction list", "auction take LEAN-HOGS 5 --limit 33900 --ticket 9ab4 --wait")}`,
+The ticket must bear the contracts at the initial margin of the coming day;
+close it before the first part ends, or it is left over itself. The bid goes
+straight to the chain, from the wallet's funding address and with its gas:
+everybody sees that the two belong together.
+${examples("auction list", "auction take LEAN-HOGS-FEB 5 --limit 33900 --ticket 9ab4 --wait")}`,
     )
     .action(async (market: string, quantity: string, options: AuctionTakeOptions) =>
       (await import("./auctionRun.ts")).takeFromAuction(market, quantity, options, io),

@@ -40,7 +40,7 @@ at one price limit, and enough of them, margin is called now and not at the end
 of the day. The day then ends after a notice; its settlement window and the
 window for renewals have their full length. On a local development chain no key
 is needed.
-${examples("close-early --market lean-hogs --dry-run", "close-early --market 0 --key-file keeper.key")}`,
+${examples("close-early --market lean-hogs-feb --dry-run", "close-early --market 0 --key-file keeper.key")}`,
     )
     .action(async (options: CloseEarlyOptions) => (await import("./closeEarlyRun.ts")).closeEarlyCommand(options, io));
 }

@@ -22,10 +22,24 @@ export async function runCommandLine(given: readonly string[], io: Io = TERMINAL
     return undefined;
   } catch (error) {
     if (error instanceof CommanderError && error.exitCode === 0) return undefined;
-    const { exitCodeOf, failureText } = await import("./failure.ts");
+    const { EXIT, exitCodeOf, failureText } = await import("./failure.ts");
+    // A group without a command of it has printed its help: there is nothing to add.
+    if (error instanceof CommanderError && error.code === "commander.help") return EXIT.usage;
     const decimals = await io.decimals(running?.opts<NetworkOptions>() ?? {}).catch(() => undefined);
-    const command = program.commands.find((each) => each.name() === given[0])?.name();
-    io.printError(failureText(error, { json: given.includes("--json"), decimals, command }));
+    io.printError(failureText(error, { json: given.includes("--json"), decimals, command: commandOf(program, given) }));
     return exitCodeOf(error);
   }
+}
+
+/** The words of a command line that name a command, as "ticket open"; undefined where none does. */
+function commandOf(program: Command, given: readonly string[]): string | undefined {
+  const names: string[] = [];
+  let at = program;
+  for (const word of given) {
+    const next = at.commands.find((each) => each.name() === word);
+    if (next === undefined) break;
+    names.push(word);
+    at = next;
+  }
+  return names.length === 0 ? undefined : names.join(" ");
 }

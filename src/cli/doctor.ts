@@ -10,8 +10,8 @@ export function addDoctorCommands(program: Command): void {
     .description("check that everything is in place: this machine, wallets, node, contract, keys, clock, exchange")
     .addHelpText(
       "after",
-      "\nChanges nothing and needs no password. Without a network it looks at this machine alone. Exit code 1 if\n" +
-        "something is missing, 0 if there are warnings at most.",
+      "\nChanges nothing and needs no password. Without a network it looks at this\n" +
+        "machine alone. Exit code 1 if something is missing, 0 if there are warnings at\nmost.",
     )
     .action(async (options: DoctorOptions) => {
       const { runDoctor } = await import("./doctorRun.ts");

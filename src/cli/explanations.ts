@@ -636,12 +636,15 @@ export const EXPLANATIONS: Readonly<Record<string, Explanation>> = {
   HistoryUnreadable: unreachable(
     "The node does not tell the whole history of the clearing house.",
     "Ask another node: --chain URL.",
-    ({ text }) => `${text("what")}.`,
+    ({ text }) => `${text("what").replace(/\.$/, "")}.`,
   ),
   DayNotWhole: usage(
     "Only whole days are verified, and this one is not over.",
     "Name an earlier day, or wait until the next one has opened.",
-    ({ text }) => `Day ${text("epoch")} is not over: only days before ${text("present")} are.`,
+    ({ text }) =>
+      text("present") === "1"
+        ? "No day is over yet: the chain is at day 1."
+        : `Day ${text("epoch")} is not over: only days before ${text("present")} are.`,
   ),
   HouseUnproven: usage(
     "The day is not verified, proofs not checked: this house runs the unproven verifier.",
@@ -666,7 +669,7 @@ export const EXPLANATIONS: Readonly<Record<string, Explanation>> = {
   BadMarkets: usage("The file of markets cannot be used.", "Mend it; hedgerow local --help says more."),
   BadMarketSchedule: usage(
     "The schedule of contracts cannot be used.",
-    "Mend it; scripts/examples/schedule.json shows its form.",
+    "Mend it, or name the network that it is meant for; scripts/examples/schedule.json shows its form.",
   ),
   BadMarginSchedule: usage(
     "The margin schedule cannot be used.",

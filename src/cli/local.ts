@@ -39,8 +39,10 @@ export function addLocalCommands(program: Command): void {
     .addHelpText(
       "after",
       `
-The chain lives in memory: when this command ends, accounts, orders and test dollars are gone. It runs until Ctrl-C.
-With bots it ends in order: they close their tickets first; Ctrl-C again does not wait for that.
+The chain lives in memory: when this command ends, accounts, orders and test
+dollars are gone. It runs until Ctrl-C. With bots it ends in order: they close
+their tickets first; Ctrl-C again does not wait for that.
+
 In another terminal:
 ${FIRST_STEPS.slice(1)
   .map(([typed]) => `  ${typed}`)

@@ -223,14 +223,15 @@ From nothing to a filled, private order, in another terminal:
 ${steps.map((step) => `  hedgerow ${step}`).join("\n")}
 
 ${aboutTheBook(bots, contract)}
-The chain lives in memory: what happens here is forgotten when this ends. Ctrl-C ends it.`;
+The chain lives in memory: what happens here is forgotten when this ends.
+Ctrl-C ends it.`;
 }
 
 const NO_MARKET = { contractId: "0x", listingPrice: 0n, priceLimit: 0n } as const;
 
 function aboutTheBook(bots: LocalBotsPlan | undefined, contract: string): string {
   if (bots?.market !== undefined)
-    return `The book of ${contract} has two sides as soon as the bots quote, within half a minute.`;
+    return `The book of ${contract} has two sides within half a minute,\nas soon as the bots quote.`;
   return "The book is empty: hedgerow local --with-bots starts with bots that make a market.";
 }
 

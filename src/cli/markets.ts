@@ -63,8 +63,8 @@ export function addMarketCommands(program: Command): void {
     .option("--depth <levels>", "levels of each side; as many as there is room for if left out", wholeNumber(1, 100))
     .addHelpText(
       "after",
-      "\nMy orders and positions are shown where a daemon holds the wallet, or where --wallet names it.\n" +
-        "Keys: q quit, m next market, + and - depth, ? help. Without a terminal: a line for each event.",
+      "\nMy orders and positions are shown where a daemon holds the wallet, or where\n--wallet names it.\n\n" +
+        "Keys: q quit, m next market, + and - depth, ? help. Without a terminal: a line\nfor each event.",
     )
     .action(async (name: string | undefined, options: WatchOptions) => {
       const { runWatch } = await import("./watch.ts");

@@ -26,8 +26,9 @@ export function addNetworkCommands(program: Command): void {
     .option("--proxy <url>", "reach all of it through socks5h://host:port, now and later")
     .addHelpText(
       "after",
-      "\nExample:\n  hedgerow network add floor --chain https://node.example --exchange https://floor.example \\\n" +
-        "      --clearing-house 0x0000000000000000000000000000000000000123 --from-block 1200",
+      "\nExample:\n  hedgerow network add floor --chain https://node.example \\\n" +
+        "    --exchange https://floor.example --from-block 1200 \\\n" +
+        "    --clearing-house 0x0000000000000000000000000000000000000123",
     )
     .action(async (name: string, options: AddOptions) => (await run()).addNetwork(name, options));
 

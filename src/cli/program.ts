@@ -69,6 +69,7 @@ export function buildProgram(io: Io = TERMINAL): Command {
     .configureOutput({
       outputError: () => undefined,
       writeOut: (text) => io.print(folded(text.trimEnd(), HELP_WIDTH)),
+      writeErr: (text) => io.printError(folded(text.trimEnd(), HELP_WIDTH)),
     });
 
   addLocalCommands(program);
@@ -171,7 +172,7 @@ function addToolCommands(program: Command): void {
     .option("--json", "print one JSON object")
     .addHelpText(
       "after",
-      "\nA file - is standard input or output; what ends in .gz is unpacked. Wrong input: exit code 2.",
+      "\nA file - is standard input or output; what ends in .gz is unpacked. Wrong input:\nexit code 2.",
     )
     .action(async (options: MatchOptions) => {
       const { runMatch } = await import("./match.ts");
@@ -200,7 +201,7 @@ function addToolCommands(program: Command): void {
     .option("--log-level <level>", "debug, info, warn, error or silent", "info")
     .addHelpText(
       "after",
-      "\nThe log goes to standard error as JSON lines; /healthz, /readyz and /metrics answer on the port.",
+      "\nThe log goes to standard error as JSON lines; /healthz, /readyz and /metrics\nanswer on the port.",
     )
     .action(async (options: ExchangeCommandOptions) => {
       const { serveExchange } = await import("./exchange.ts");

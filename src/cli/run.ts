@@ -31,14 +31,18 @@ export function addRunCommands(program: Command): void {
     .addHelpText(
       "after",
       `
-Types: limit, market, ioc, fok, post-only, iceberg (display), stop and stop-limit (stopPrice). BUY and LIMIT are
-understood as well. Each order gets a ticket and a proof of its own, without --linked. In each round every client with orders left places
-its next one, in the file's order, and each is acknowledged before the next is sent. A client of the same name is the
-same account in the next run. Exit code 3: an order was refused. A run that fails, or that Ctrl-C ends, cancels what
-rests and writes what happened until then, with the status "interrupted".
+Types: limit, market, ioc, fok, post-only, iceberg (display), stop and
+stop-limit (stopPrice). BUY and LIMIT are understood as well. Each order gets a
+ticket and a proof of its own, without --linked. In each round every client with
+orders left places its next one, in the file's order, and each is acknowledged
+before the next is sent. A client of the same name is the same account in the
+next run. Exit code 3: an order was refused. A run that fails, or that Ctrl-C
+ends, cancels what rests and writes what happened until then, with the status
+"interrupted".
 
 Example:
-  hedgerow run --local --orders scripts/examples/orders.json --trades-out trades.json`,
+  hedgerow run --local --orders scripts/examples/orders.json \\
+    --trades-out trades.json`,
     )
     .action(async (options: RunCommandOptions) => {
       const { runOrders } = await import("./runCommand.ts");

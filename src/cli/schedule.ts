@@ -23,7 +23,9 @@ that runs change by a step at a time: run this once a day, and again whenever it
 was cut off; what is there already is not sent again.
 
 The file lists contracts by slot; the next one of a slot follows when the one
-before it has had its last trading time. Amounts are dollars per contract.
+before it has had its last trading time. Amounts are dollars per contract. The
+contracts of hedgerow local have terms of its own, which the example does not
+know: there it is refused.
 ${examples("schedule --file schedule.json --dry-run", "schedule --file schedule.json --key-file administrator.key")}`,
     )
     .action(async (options: ScheduleOptions) => {

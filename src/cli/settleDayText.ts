@@ -2,7 +2,7 @@ import type { DayReport, PresentPrice } from "../clearing/reportDay.ts";
 import { evidenceOf, payoutSentence, TIERS, type Words } from "../clearing/reportPage.ts";
 import type { Action, PlannedStep, Situation } from "../clearing/settleDay.ts";
 import { localTime, table } from "./terminal.ts";
-import { wrapped } from "./wrapped.ts";
+import { folded } from "./wrapped.ts";
 
 /*
  * The end of a day as text, at most 80 columns wide.
@@ -57,7 +57,7 @@ export function pricesText(prices: readonly PresentPrice[], words: Words): strin
 export function reportText(report: DayReport, words: Words): string {
   const { epoch, seats, waterfall, closed, opened, markets } = report;
   const { money } = words;
-  const lists = seats.missed.map((ownerKey) => `  0x${ownerKey.toString(16).padStart(64, "0")}`);
+  const missed = seats.missed.map((ownerKey) => `  0x${ownerKey.toString(16).padStart(64, "0")}`);
   const forfeited = seats.forfeited.reduce((sum, { amount }) => sum + amount, 0n);
   const layers = waterfall.map(({ layer, need, toAccount, toPool }) => [
     layer,
@@ -84,9 +84,9 @@ export function reportText(report: DayReport, words: Words): string {
     ...markets.map((market) => evidenceText(market, words)),
     [
       `Seats: ${seats.due} due, ${seats.done.renewed} renewed, ${seats.done["put to sleep"]} put to sleep, ${seats.done.closed} closed, ${seats.missed.length} missed.`,
-      ...lists,
+      ...(missed.length === 0 ? [] : ["Owner keys of those that missed:", ...missed]),
     ]
-      .flatMap((line) => wrapped(line, 80))
+      .map((line) => folded(line, 80))
       .join("\n"),
     ...(seats.forfeited.length === 0
       ? []

@@ -17,7 +17,7 @@ export function table(columns: readonly Column[], rows: readonly (readonly strin
       })
       .join("  ")
       .trimEnd();
-  const rule = widths.map((width) => "-".repeat(width)).join("  ");
+  const rule = line(columns.map(({ title }, i) => "-".repeat(title === "" ? 0 : (widths[i] ?? 0))));
   return [line(columns.map((column) => column.title)), rule, ...rows.map(line)].join("\n");
 }
 

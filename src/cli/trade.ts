@@ -78,14 +78,14 @@ export function addAccountCommands(program: Command, io: Io = TERMINAL): void {
   const ticket = groupOf(program, "ticket", "sub-accounts that orders trade on");
   forWallet(ticket.command("open"))
     .description("open tickets ahead of orders: equal ones, from one proof")
-    .argument("<market>", "name or slot, as LEAN-HOGS")
+    .argument("<market>", "name or slot, as LEAN-HOGS-FEB")
     .requiredOption("--cash <amount>", "cash of each")
     .option("--count <number>", "how many, 1 to 8", "1")
     .option("--no-wait", "do not wait until the chain shows them")
     .addHelpText(
       "after",
-      "\nTickets of one proof can be seen to belong together. buy and sell open a fresh one\nfor each order unless told otherwise.\n" +
-        examples("ticket open LEAN-HOGS --count 4 --cash 10000"),
+      "\nTickets of one proof can be seen to belong together. buy and sell open a fresh\none for each order unless told otherwise.\n" +
+        examples("ticket open LEAN-HOGS-FEB --count 4 --cash 10000"),
     )
     .action(async (market: string, options: WaitOptions & { count: string; cash: string }) =>
       (await run()).openTickets(market, options, io),
@@ -106,7 +106,7 @@ export function addAccountCommands(program: Command, io: Io = TERMINAL): void {
 
   sending(program.command("renew"))
     .description("prove solvency for the next day, in the settlement window")
-    .addHelpText("after", "\nA seat that is not renewed in time is in default. hedgerow agent renews by itself.")
+    .addHelpText("after", "\nA seat that is not renewed in time is in default. hedgerow agent renews by\nitself.")
     .action(async (options: WaitOptions) => (await run()).renew(options, io));
 
   const seat = groupOf(program, "seat", "the account's place among the traders");
@@ -133,7 +133,7 @@ export function addAccountCommands(program: Command, io: Io = TERMINAL): void {
     .description("go on with what a crash or a lost answer left behind")
     .addHelpText(
       "after",
-      "\nWhat changes the account goes on with its last change first; this asks about orders without an answer, too.",
+      "\nWhat changes the account goes on with its last change first; this asks about\norders without an answer, too.",
     )
     .action(async (options: ListOptions) => (await run()).catchUp(options, io));
 }
@@ -143,7 +143,7 @@ function addOrderCommand(program: Command, side: "buy" | "sell", io: Io): void {
     .command(side)
     .description(`${side} contracts: one order, by default on a fresh ticket of its own`)
     .argument("<quantity>", "whole contracts")
-    .argument("<market>", "name or slot, as LEAN-HOGS")
+    .argument("<market>", "name or slot, as LEAN-HOGS-FEB")
     .optionsGroup("Price:")
     .option("--limit <price>", "worst price per contract, in collateral units")
     .addOption(program.createOption("--market", "whatever the book offers, now").conflicts("limit"))
@@ -182,13 +182,13 @@ function addOrderCommand(program: Command, side: "buy" | "sell", io: Io): void {
     .optionsGroup("Options:")
     .addHelpText(
       "after",
-      "\nPrices are in collateral units per contract. hedgerow book MARKET shows what there is.\n" +
+      "\nPrices are in collateral units per contract. hedgerow book MARKET shows what\nthere is.\n" +
         examples(
-          `${side} 2 LEAN-HOGS --limit 34250`,
-          `${side} 2 LEAN-HOGS --market --slippage 50`,
-          `${side} 10 LEAN-HOGS --limit 34250 --iceberg 2 --good-till 15:30`,
-          `${side} 10 LEAN-HOGS --limit 34250 --iceberg 2 --worked`,
-          `${side} 1 LEAN-HOGS --stop 34900 --limit 35000 --reduce-only`,
+          `${side} 2 LEAN-HOGS-FEB --limit 34250`,
+          `${side} 2 LEAN-HOGS-FEB --market --slippage 50`,
+          `${side} 10 LEAN-HOGS-FEB --limit 34250 --iceberg 2 --good-till 15:30`,
+          `${side} 10 LEAN-HOGS-FEB --limit 34250 --iceberg 2 --worked`,
+          `${side} 1 LEAN-HOGS-FEB --stop 34900 --limit 35000 --reduce-only`,
         ),
     );
   forWallet(command).action(async (quantity: string, market: string, options: OrderOptions) =>

@@ -51,6 +51,8 @@ export async function runVerifyDay(options: VerifyDayOptions, io: Io): Promise<v
       const days: Question = { ...question, first: question.first ?? last, last };
       return verifyDays(history, key, days, (done, total) => {
         signal.throwIfAborted();
+        // Where lines are not overwritten, ten of them are enough.
+        if (io.progress.isTTY !== true && done % Math.ceil(total / 10) !== 0) return;
         progress.on({ stage: "waiting", text: "checking proofs", done, total });
       });
     });

@@ -28,8 +28,8 @@ export function addWalletCommands(program: Command, io: Io = TERMINAL): void {
     .addHelpText(
       "after",
       `
-Whoever has the phrase has the money; whoever loses it has none. Write it on paper.
-The password only guards the copy on this machine.
+Whoever has the phrase has the money; whoever loses it has none. Write it on
+paper. The password only guards the copy on this machine.
 ${examples("wallet new", "wallet new savings")}`,
     )
     .action(async (name: string, options: NewOptions) => (await run()).makeWallet(name, options, io));
@@ -50,8 +50,9 @@ ${examples("wallet new", "wallet new savings")}`,
     .addHelpText(
       "after",
       `
-Phrase and chain are enough: seat, cash, positions, open tickets and waiting deposits come
-back. Receipts are evidence that only the lost wallet had: of them the trades remain.
+Phrase and chain are enough: seat, cash, positions, open tickets and waiting
+deposits come back. Receipts are evidence that only the lost wallet had: of them
+the trades remain.
 ${examples("wallet recover main")}`,
     )
     .action(async (name: string, options: RecoverOptions) => (await run()).recoverWallet(name, options, io));
@@ -85,8 +86,9 @@ ${examples("wallet recover main")}`,
     .addHelpText(
       "after",
       `
-For auditors and accountants. It shows all that the account did and will do; it cannot be
-taken back. Without --account the chain is asked which account is in use.
+For auditors and accountants. It shows all that the account did and will do; it
+cannot be taken back. Without --account the chain is asked which account is in
+use.
 ${examples("wallet export-viewing-key audit.json", "wallet export-viewing-key audit.json --account 0")}`,
     )
     .action(async (file: string, options: ExportOptions) => (await run()).exportKey(file, options, io));

@@ -117,6 +117,13 @@ describe("the command line", () => {
       /^hedgerow: unknown command 'byu' \(Did you mean buy\?\): hedgerow --help shows what there is\n$/,
     );
     assert.match((await hedgerow(["buy", "1", "WTI", "--limitt", "3"])).err, /Did you mean --limit\?\).*buy --help/);
+    assert.match((await hedgerow(["ticket", "open", "WTI", "--cassh", "3"])).err, /hedgerow ticket open --help/);
+  });
+
+  test("a group without a command shows its help and nothing else, exit code 2 [CLI-4]", async () => {
+    const { code, out, err } = await hedgerow(["guaranty"]);
+    assert.deepEqual({ code, out }, { code: 2, out: "" });
+    assert.match(err, /^Usage: hedgerow guaranty [^]*\n {2}unstake [^\n]*\n$/);
   });
 
   test("version and --version say the same number [CLI-1]", async () => {
