@@ -1,7 +1,7 @@
-import { decodeFunctionData, encodeAbiParameters, keccak256 } from "viem";
-import { clearingHouseAbi } from "../protocol/abi.ts";
+import { encodeAbiParameters, keccak256 } from "viem";
 import type { Hex } from "../protocol/keys.ts";
 import { zeroNote } from "../protocol/note.ts";
+import { decodeCall, type HouseCall } from "./calldata.ts";
 import { type Call, emitted, paid, pulled } from "./call.ts";
 import { takeAbandoned } from "./closeOut.ts";
 import { beginRenewals, close, closeEarly, markRenewals, open } from "./cycle.ts";
@@ -12,7 +12,6 @@ import type { PricedDay } from "./prices.ts";
 import { appendTo, applyBatch, applyDirect, forfeit, readTransitions } from "./transitions.ts";
 import { shareOf } from "./waterfall.ts";
 
-type HouseCall = ReturnType<typeof decodeFunctionData<typeof clearingHouseAbi>>;
 type ArgsOf<Name extends HouseCall["functionName"]> = Extract<HouseCall, { functionName: Name }>["args"];
 
 /** What a call of the house did beyond its events. */
@@ -20,7 +19,7 @@ export type Done = { readonly settled?: ReadonlyMap<number, PricedDay>; readonly
 
 /** Replays one call of the house: its checks, what it changes, and what it must have emitted. Throws BrokenRule. */
 export function replayCall(call: Call, input: Hex): Done {
-  const { functionName, args } = decodeFunctionData({ abi: clearingHouseAbi, data: input });
+  const { functionName, args } = decodeCall(input);
   switch (functionName) {
     case "deposit":
       return deposit(call, args);

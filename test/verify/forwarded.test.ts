@@ -1,10 +1,18 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { concat, encodeFunctionData, type EncodeFunctionDataParameters, numberToHex, size } from "viem";
-import { call, type Sender } from "../../src/chain/clearingHouse.ts";
+import {
+  concat,
+  decodeFunctionData,
+  encodeFunctionData,
+  type EncodeFunctionDataParameters,
+  numberToHex,
+  size,
+} from "viem";
+import { call, type Sender, transitionMessage } from "../../src/chain/clearingHouse.ts";
 import { DOLLAR } from "../../src/clearing/leanHogs.ts";
 import { clearingHouseAbi, testDollarAbi } from "../../src/protocol/abi.ts";
 import type { Hex } from "../../src/protocol/keys.ts";
+import { decodeCall } from "../../src/verify/calldata.ts";
 import { ChainContradiction } from "../../src/verify/errors.ts";
 import type { History, InnerCall } from "../../src/verify/history.ts";
 import { readHistory, type Source } from "../../src/verify/readHistory.ts";
@@ -50,6 +58,21 @@ const asking = (asked: HouseCall): Hex => encodeFunctionData({ abi: clearingHous
 const dollars = (functionName: "approve" | "transfer", to: Hex, amount: bigint): Hex =>
   encodeFunctionData({ abi: testDollarAbi, functionName, args: [to, amount] });
 
+/**
+ * The same call of one transition without a signature: it stands in front of the transitions, and its offset leads
+ * backwards, as the house allows.
+ */
+function crookedOf(data: Hex): Hex {
+  const [transitions = 0n, proofs = 0n, ...rest] = (data.slice(10).match(/.{64}/g) ?? []).map((each) =>
+    BigInt(`0x${each}`),
+  );
+  // Two offsets, the empty signature, the number of transitions, the offset of the first, and the transition itself.
+  const [empty, first, offset] = [2, 5, 11];
+  const words = [transitions + 32n, proofs + 32n, 0n, ...rest];
+  words[offset] = BigInt.asUintN(256, BigInt(empty - first) * 32n);
+  return concat([`0x${data.slice(2, 10)}`, ...words.map(word)]);
+}
+
 async function send({ wallet }: Sender, to: Hex | null, data: Hex): Promise<Hex> {
   const hash = await wallet.sendTransaction({ to, data, gas: 8_000_000n });
   const { status, contractAddress } = await x.chain.client.waitForTransactionReceipt({ hash });
@@ -62,6 +85,7 @@ const forwarder = await send(sender, null, creationOf(FORWARDER));
 const proxy = await send(sender, null, creationOf(proxyOf(forwarder)));
 for (const each of [forwarder, proxy]) await send(sender, token, dollars("transfer", each, 3_000n * DOLLAR));
 
+await desk.fillPool(1_000n);
 const [ownerKey, creditKey] = [fresh(), freshAddress()];
 const deposit = asking({ functionName: "deposit", args: [DOLLAR, creditKey] });
 const approval = dollars("approve", house, 10_000n * DOLLAR);
@@ -83,6 +107,14 @@ await send(sender, proxy, calls([token, approval], [house, asking({ functionName
 await desk.toClosingTime();
 await x.advanceTime(x.terms.settleGrace);
 await send(sender, proxy, calls([house, asking({ functionName: "closeEpoch", args: [[]] })]));
+await desk.sync();
+const withdrawal = await desk.rawWithdraw(DOLLAR, freshAddress(), 0n);
+const plain = asking({
+  functionName: "submitTransitions",
+  args: [[transitionMessage(withdrawal)], [withdrawal.proof]],
+});
+const crooked = crookedOf(plain);
+await send(sender, house, crooked);
 await desk.toPartB();
 await call(x.chain, sender, { functionName: "beginRenewals", args: [] });
 await x.advanceTime(x.terms.windowB);
@@ -150,4 +182,18 @@ test("where a node shows no traces it is said which transaction cannot be read [
     assert.equal(error.code, "HistoryUnreadable");
     return error.message.includes(first?.hash ?? "none") && error.message.includes("debug_traceTransaction");
   });
+});
+
+test("calldata is read as the house reads it, whoever wrote it in whatever way [VER-4]", async () => {
+  assert.ok(history.steps.some(({ input }) => input === crooked));
+  assert.throws(() => decodeFunctionData({ abi: clearingHouseAbi, data: crooked }));
+  assert.deepEqual(decodeCall(crooked), decodeFunctionData({ abi: clearingHouseAbi, data: plain }));
+  await verify(history);
+  // One that leads further back than the calldata begins.
+  const further = crooked.replaceAll("f".repeat(60), `e${"f".repeat(59)}`);
+  assert.notEqual(further, crooked);
+  const steps = history.steps.map((step) =>
+    step.input === crooked ? { ...step, input: `0x${further.slice(2)}` as const } : step,
+  );
+  await assert.rejects(verify({ ...history, steps }), /calldata points out of itself, against VER-4/);
 });
