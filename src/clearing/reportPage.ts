@@ -1,3 +1,4 @@
+import { WHOLE } from "../chain/chainState.ts";
 import type { Hex } from "../protocol/keys.ts";
 import { barPlot, timePlot } from "./plots.ts";
 import type { CycleStep, DayReport, MarketReport } from "./reportDay.ts";
@@ -282,8 +283,6 @@ export function payoutSentence({ payoutRatio, balances }: Pick<DayReport, "payou
   const percent = (ratio * 1_000_000n) / WHOLE;
   return `Withdrawals are paid at ${percent / 10_000n}.${String(percent % 10_000n).padStart(4, "0")} percent.`;
 }
-
-const WHOLE = 10n ** 18n;
 
 const BUCKETS = [
   ["poolCash", "Pool"],

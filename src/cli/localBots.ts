@@ -92,7 +92,12 @@ export function startLocalBots(
     if (!parsed.success) return;
     if ("summary" in parsed.data) {
       const { fills, openTickets } = parsed.data.summary;
-      const left = openTickets === 0 ? "all tickets are closed" : `${openTickets} tickets are left open`;
+      const left =
+        openTickets === 0
+          ? "all tickets are closed"
+          : openTickets === 1
+            ? "1 ticket is left open"
+            : `${openTickets} tickets are left open`;
       tell(`The bots have ended: ${fills} fills, ${left}.`);
       return;
     }
