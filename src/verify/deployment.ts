@@ -14,14 +14,14 @@ const WORD = 64;
 const HOUSE = clearingHouseAbi.find((item) => item.type === "constructor");
 const REGISTRY = marketRegistryAbi.find((item) => item.type === "constructor");
 
-/** What a house was deployed with. Throws BrokenRule. */
+/** What a house was deployed with, and how many words that takes. Throws BrokenRule. */
 export function houseArguments(input: Hex) {
   must(HOUSE !== undefined, "VER-2", "the house's constructor is unknown");
   const [token, registry, terms] = decodeAbiParameters(HOUSE.inputs, lastWords(input, wordsOf(HOUSE.inputs)));
-  return { token: lower(token), registry: lower(registry), terms };
+  return { token: lower(token), registry: lower(registry), terms, words: wordsOf(HOUSE.inputs) };
 }
 
-/** What a registry was deployed with. Throws BrokenRule. */
+/** What a registry was deployed with, and how many words that takes. Throws BrokenRule. */
 export function registryArguments(input: Hex) {
   must(REGISTRY !== undefined, "VER-2", "the registry's constructor is unknown");
   const [delay, owner, operator, list] = REGISTRY.inputs;
@@ -31,7 +31,7 @@ export function registryArguments(input: Hex) {
     const word = (place: number) => BigInt(`0x${tail.slice(2 + place * WORD, 2 + (place + 1) * WORD) || "0"}`);
     if (word(3) !== 128n || word(4) !== BigInt(markets)) continue;
     const [seconds, , first, terms] = decodeAbiParameters([delay, owner, operator, list], tail);
-    return { delay: BigInt(seconds), operator: lower(first), markets: terms };
+    return { delay: BigInt(seconds), operator: lower(first), markets: terms, words: 5 + markets * perMarket };
   }
   must(false, "VER-2", "the registry's deployment does not show its markets");
 }

@@ -29,6 +29,8 @@ export type History = {
   readonly clearingHouse: Hex;
   /** Whether the code of the house or of a library that it names holds the hash of the pinned verifying key. */
   readonly holdsKey: boolean;
+  /** Names of its contracts whose code is not the one compiled here; undefined where nothing is compiled. */
+  readonly otherCode?: readonly string[];
   /** Tokens that the house holds at the end of the history by the token's own word, in decimal digits. */
   readonly tokens: string;
   readonly steps: readonly Step[];

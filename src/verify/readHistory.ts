@@ -9,10 +9,10 @@ import {
 import { testDollarAbi } from "../protocol/abi.ts";
 import { HedgerowError } from "../protocol/errors.ts";
 import type { Hex } from "../protocol/keys.ts";
-import { houseArguments, lower } from "./deployment.ts";
+import { houseArguments, lower, registryArguments } from "./deployment.ts";
 import { HistoryUnreadable } from "./errors.ts";
 import type { History, LogRecord, Step } from "./history.ts";
-import { holdsConstant } from "./houseCode.ts";
+import { holdsConstant, otherCode } from "./houseCode.ts";
 import { innerCalls } from "./innerCalls.ts";
 
 /** Where a house is, and the way to a node that knows its chain. */
@@ -65,7 +65,7 @@ async function read(client: PublicClient, source: Source, onRead: OnRead): Promi
   if (deployment.to !== null || madeBy(deployment) !== clearingHouse) {
     throw new HistoryUnreadable(`${clearingHouse} was not deployed by a transaction of its own, which hides its terms`);
   }
-  const { registry, token } = houseArguments(deployment.input);
+  const { registry, token, words } = houseArguments(deployment.input);
   const born = deployment.blockNumber;
   const house = topicOf(clearingHouse);
   const others: readonly Filter[] = [
@@ -75,6 +75,14 @@ async function read(client: PublicClient, source: Source, onRead: OnRead): Promi
   const logs = [...ofHouse, ...(await registryLogs(client, registry, born, newest, onRead))];
   for (const filter of others) logs.push(...(await logsOf(client, filter, born, newest, onRead)));
   const steps = await stepsOf(client, logs, clearingHouse, onRead);
+  const made = steps.find((step) => step.made === registry);
+  if (made === undefined) {
+    throw new HistoryUnreadable(`${registry} was not deployed by a transaction of its own, which hides its terms`);
+  }
+  const other = await otherCode(client, [
+    { name: "ClearingHouse", input: deployment.input, argumentWords: words },
+    { name: "MarketRegistry", input: made.input, argumentWords: registryArguments(made.input).words },
+  ]);
   const holdsKey = await holdsConstant(client, clearingHouse, source.keyHash);
   const tokens = await client.readContract({
     address: token,
@@ -83,7 +91,14 @@ async function read(client: PublicClient, source: Source, onRead: OnRead): Promi
     args: [clearingHouse],
     blockNumber: newest,
   });
-  return { chainId: await client.getChainId(), clearingHouse, holdsKey, tokens: tokens.toString(), steps };
+  return {
+    chainId: await client.getChainId(),
+    clearingHouse,
+    holdsKey,
+    ...(other !== undefined && { otherCode: other }),
+    tokens: tokens.toString(),
+    steps,
+  };
 }
 
 /** The contract that a deployment makes. */

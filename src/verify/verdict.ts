@@ -50,7 +50,7 @@ export async function verifyDays(
     return {
       days: asked.map((day) => ({ ...day, proofs: undefined })),
       earlierProofs: { checked: 0, left: earlier.length },
-      notChecked: ["proofs: this house runs the unproven verifier", ...NEVER_SHOWN],
+      notChecked: ["proofs: this house runs the unproven verifier", ...codeNotes(history), ...NEVER_SHOWN],
     };
   }
   await checkProofs(key, allProofs ? [...earlier, ...present] : present, onProof);
@@ -58,8 +58,20 @@ export async function verifyDays(
   return {
     days: asked.map((day) => ({ ...day, proofs: present.filter(({ epoch }) => epoch === day.epoch).length })),
     earlierProofs: { checked: earlier.length - left, left },
-    notChecked: [...(left > 0 ? [`${left} proofs of earlier days: --all checks them, too`] : []), ...NEVER_SHOWN],
+    notChecked: [
+      ...(left > 0 ? [`${left} proofs of earlier days: --all checks them, too`] : []),
+      ...codeNotes(history),
+      ...NEVER_SHOWN,
+    ],
   };
+}
+
+/** What is to be said of the code behind a house: what it did is checked, what it might do is not. */
+function codeNotes({ otherCode }: History): readonly string[] {
+  if (otherCode === undefined)
+    return ["code: the contracts are not compiled here, so there is nothing to compare with"];
+  if (otherCode.length === 0) return [];
+  return [`code: not what is compiled here: ${otherCode.join(", ")}; ask for the sources`];
 }
 
 /** Number of the last whole day of a history. Throws ChainContradiction, DayNotWhole. */

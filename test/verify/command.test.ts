@@ -21,7 +21,7 @@ test("a house without proofs is not verified, unless that is asked for, and then
   const { code, out, err } = await run("--epoch", "1", "--to", "2", "--unproven");
   assert.equal(code, 0, err);
   assert.match(out, /^day 1 replayed, proofs not checked: .*\nday 2 replayed, proofs not checked: /);
-  assert.match(err, /Not checked:\n[^]*price-time priority/);
+  assert.match(err, /Not checked:\n[^]*code: not what is compiled here: BatchVerifier;[^]*price-time priority/);
   const all = await run("--all", "--unproven", "--json");
   const { days } = JSON.parse(all.out) as { readonly days: readonly { readonly epoch: number }[] };
   assert.deepEqual(

@@ -109,6 +109,7 @@ const flippedData = (at: number) => (log: LogRecord) => [{ ...log, data: flipped
 test("a day with real proofs is verified, and its record is plain data [VER-1, VER-3]", async () => {
   const copy = JSON.parse(JSON.stringify(history)) as History;
   const done: string[] = [];
+  assert.deepEqual(copy.otherCode, []);
   const { days, earlierProofs, notChecked } = await verifyDays(copy, key, { first: 1, last: 1 }, (i, n) => {
     done.push(`${i}/${n}`);
   });
@@ -134,11 +135,12 @@ test("a day that is not over is not verified [VER-7]", async () => {
 });
 
 test("a house that asks for no proofs is never called verified [VER-6]", async () => {
-  const unproven = { ...history, holdsKey: false };
+  const unproven = { ...history, holdsKey: false, otherCode: ["BatchVerifier"] };
   await assert.rejects(verify(unproven), { code: "HouseUnproven" });
   const { days, notChecked } = await verifyDays(unproven, key, { first: 1, last: 1, unproven: true });
   assert.equal(days[0]?.proofs, undefined);
   assert.match(notChecked[0] ?? "", /unproven/);
+  assert.match(notChecked[1] ?? "", /^code: not what is compiled here: BatchVerifier;/);
 });
 
 // ------------------------------------------------------------------ one change each, and what names it
