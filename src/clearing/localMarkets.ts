@@ -83,10 +83,13 @@ export function localClearingTerms({ trading, window }: LocalDay): ClearingTerms
   };
 }
 
-/** A day of so many minutes: a tenth of it, and at least twenty seconds, is the settlement window. */
+/**
+ * A day of so many minutes: a tenth of it is the window, but at least a minute, or a third of a shorter day. Wallets take
+ * their time in it to renew unseen.
+ */
 export function dayOfMinutes(minutes: number): LocalDay {
   const seconds = Math.round(minutes * 60);
-  const window = Math.max(20, Math.round(seconds / 10));
+  const window = Math.max(Math.min(60, Math.round(seconds / 3)), Math.round(seconds / 10));
   return { trading: Math.max(10, seconds - window), window };
 }
 

@@ -2,28 +2,25 @@ import type { Command } from "commander";
 import {
   examples,
   groupOf,
+  type HouseOptions,
   type Io,
   type JsonOptions,
-  type NetworkOptions,
   TERMINAL,
   type WalletOptions,
   withJson,
-  withNetwork,
+  withHouse,
   withWallet,
 } from "./session.ts";
 
-export type AuctionListOptions = JsonOptions &
-  NetworkOptions & { readonly chain?: string; readonly clearingHouse?: string };
+export type AuctionListOptions = JsonOptions & HouseOptions;
 export type AuctionTakeOptions = JsonOptions &
   WalletOptions & { readonly limit: string; readonly ticket: string; readonly wait?: true };
 
 /** Adds auction list and auction take. */
 export function addAuctionCommands(program: Command, io: Io = TERMINAL): void {
   const auction = groupOf(program, "auction", "contracts that drop-outs left, sold in the settlement window");
-  withNetwork(withJson(auction.command("list")))
+  withHouse(withJson(auction.command("list")))
     .description("what the clearing house has to sell or buy back, its price now and how it goes on")
-    .option("--chain <url>", "another node than the network's")
-    .option("--clearing-house <address>", "another clearing house than the network's, with --chain")
     .addHelpText(
       "after",
       `

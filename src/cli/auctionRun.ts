@@ -7,14 +7,14 @@ import { WrongUsage } from "./failure.ts";
 import { untilInterrupted } from "./interrupt.ts";
 import { clockText } from "./screenText.ts";
 import { type Io, withService } from "./session.ts";
-import { parse, placeOf } from "./settleDayRun.ts";
+import { placeOf } from "./clerkPlace.ts";
 import { table } from "./terminal.ts";
 import { parseContracts, parsePriceOf, parseReference, shown } from "./values.ts";
 
 /** hedgerow auction list. Throws WrongUsage, and what reaching the clearing house throws. */
 export async function listAuction(options: AuctionListOptions, io: Io): Promise<void> {
   await untilInterrupted(async () => {
-    const place = await placeOf(parse({ ...options, wait: false }));
+    const place = await placeOf(options);
     try {
       const { chain } = place;
       const { epoch, phase } = await readDayState(chain);

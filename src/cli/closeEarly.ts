@@ -1,36 +1,29 @@
 import type { Command } from "commander";
 import {
   examples,
+  type HouseOptions,
   type Io,
   type JsonOptions,
-  type NetworkOptions,
+  type KeyOptions,
   TERMINAL,
+  withHouse,
   withJson,
-  withNetwork,
+  withKey,
 } from "./session.ts";
 
 /** As commander gives them. */
-export type CloseEarlyOptions = NetworkOptions &
+export type CloseEarlyOptions = HouseOptions &
+  KeyOptions &
   JsonOptions & {
     readonly market: string;
-    readonly chain?: string;
-    readonly clearingHouse?: string;
-    readonly chainId?: string;
-    readonly keyFile?: string;
-    readonly passwordFile?: string;
     readonly dryRun?: true;
   };
 
 /** Adds `close-early`. */
 export function addCloseEarlyCommands(program: Command, io: Io = TERMINAL): void {
-  withNetwork(withJson(program.command("close-early")))
+  withKey(withHouse(withJson(program.command("close-early"))))
     .description("end the day early, because a market does nothing but wait at its price limit")
     .requiredOption("--market <name>", "the market: name, with - for a space if you like, or slot number")
-    .option("--chain <url>", "another node than the network's")
-    .option("--clearing-house <address>", "another clearing house than the network's, with --chain")
-    .option("--chain-id <number>", "refuse a node of another chain (with --chain)")
-    .option("--key-file <file>", "key of whoever pays for gas, in hex or a keystore; readable by its owner only")
-    .option("--password-file <file>", "password of the keystore")
     .option("--dry-run", "print what it would rest on, and send nothing")
     .addHelpText(
       "after",

@@ -3,10 +3,10 @@ import { type EarlyClosing, NotLockedLong, readEarlyClosing, WHY } from "../clea
 import type { Hex } from "../protocol/keys.ts";
 import { priceLimits } from "../protocol/epoch.ts";
 import { contractName, findMarket, formatAmount } from "../trader/markets.ts";
+import { placeOf } from "./clerkPlace.ts";
 import type { CloseEarlyOptions } from "./closeEarly.ts";
 import { untilInterrupted } from "./interrupt.ts";
 import type { Io } from "./session.ts";
-import { parse, placeOf } from "./settleDayRun.ts";
 import { localTime } from "./terminal.ts";
 
 /**
@@ -14,9 +14,8 @@ import { localTime } from "./terminal.ts";
  * it throws, and Interrupted.
  */
 export async function closeEarlyCommand(options: CloseEarlyOptions, io: Io): Promise<void> {
-  const given = parse({ ...options, wait: false });
   await untilInterrupted(async (signal) => {
-    const place = await placeOf(given);
+    const place = await placeOf(options);
     try {
       const { chain } = place;
       const [epoch] = await chain.house.read.clock();

@@ -1,23 +1,27 @@
 import type { Command } from "commander";
-import type { CloseEarlyOptions } from "./closeEarly.ts";
-import { examples, groupOf, type Io, TERMINAL, withJson, withNetwork } from "./session.ts";
+import {
+  examples,
+  groupOf,
+  type HouseOptions,
+  type Io,
+  type JsonOptions,
+  type KeyOptions,
+  TERMINAL,
+  withHouse,
+  withJson,
+  withKey,
+} from "./session.ts";
 
 /** As commander gives them. */
-export type GuarantyOptions = Omit<CloseEarlyOptions, "market" | "dryRun">;
+export type GuarantyOptions = HouseOptions & KeyOptions & JsonOptions;
 
 /** Adds `guaranty` with its commands. */
 export function addGuarantyCommands(program: Command, io: Io = TERMINAL): void {
   const guaranty = groupOf(program, "guaranty", "what stands for defaults: close-out account, stake, guaranty fund");
   const placed = (name: string, description: string): Command =>
-    withNetwork(withJson(guaranty.command(name)))
-      .description(description)
-      .option("--chain <url>", "another node than the network's")
-      .option("--clearing-house <address>", "another clearing house than the network's, with --chain")
-      .option("--chain-id <number>", "refuse a node of another chain (with --chain)");
+    withHouse(withJson(guaranty.command(name))).description(description);
   const paid = (name: string, description: string): Command =>
-    placed(name, description)
-      .option("--key-file <file>", "key of whoever pays, in hex or a keystore; readable by its owner only")
-      .option("--password-file <file>", "password of the keystore");
+    withKey(placed(name, description), "key of whoever pays");
 
   placed("show", "what each layer of the waterfall holds now, and at which ratio payments are made")
     .addHelpText("after", examples("guaranty show", "guaranty show --json"))

@@ -4,10 +4,10 @@ import { WHOLE } from "../chain/chainState.ts";
 import { SLOTS } from "../protocol/note.ts";
 import { contractName, formatAmount, parseAmount } from "../trader/markets.ts";
 import { WrongUsage } from "./failure.ts";
+import { type Place, placeOf } from "./clerkPlace.ts";
 import type { GuarantyOptions } from "./guaranty.ts";
 import { untilInterrupted } from "./interrupt.ts";
 import type { Io } from "./session.ts";
-import { parse, type Place, placeOf } from "./settleDayRun.ts";
 
 /** hedgerow guaranty show. Throws WrongUsage and what reaching the clearing house throws. */
 export async function showGuaranty(options: GuarantyOptions, io: Io): Promise<void> {
@@ -106,9 +106,8 @@ async function send(
 }
 
 async function at(options: GuarantyOptions, act: (place: Place, signal: AbortSignal) => Promise<void>): Promise<void> {
-  const given = parse({ ...options, wait: false });
   await untilInterrupted(async (signal) => {
-    const place = await placeOf(given);
+    const place = await placeOf(options);
     try {
       await act(place, signal);
     } finally {

@@ -1,18 +1,12 @@
 import type { Command } from "commander";
 import type { ScheduleOptions } from "./scheduleRun.ts";
-import { examples, type Io, TERMINAL, withJson, withNetwork } from "./session.ts";
+import { examples, type Io, TERMINAL, withHouse, withJson, withKey } from "./session.ts";
 
 /** Adds `schedule`. */
 export function addScheduleCommands(program: Command, io: Io = TERMINAL): void {
-  withNetwork(withJson(program.command("schedule")))
+  withKey(withHouse(withJson(program.command("schedule"))), "administrator's key")
     .description("bring the registry of markets in line with a published schedule")
     .requiredOption("--file <file>", "the schedule, as scripts/examples/schedule.json shows")
-    .option("--chain <url>", "another node than the network's")
-    .option("--clearing-house <address>", "another clearing house than the network's, with --chain")
-    .option("--chain-id <number>", "refuse a node of another chain (with --chain)")
-    .option("--from-block <number>", "block of the deployment (with --chain; default: 0)")
-    .option("--key-file <file>", "administrator's key, in hex or a keystore; readable by its owner only")
-    .option("--password-file <file>", "password of the keystore")
     .option("--dry-run", "say what is missing, and send nothing")
     .addHelpText(
       "after",

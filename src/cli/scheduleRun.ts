@@ -13,22 +13,17 @@ import {
 import { answersAsFeed, readRegistry, type RegistryView, scheduleMarket } from "../clearing/registry.ts";
 import { readSmallFile } from "../trader/files.ts";
 import { formatAmount } from "../trader/markets.ts";
+import { placeOf } from "./clerkPlace.ts";
 import { WrongUsage } from "./failure.ts";
 import { untilInterrupted } from "./interrupt.ts";
-import type { Io, JsonOptions, NetworkOptions } from "./session.ts";
-import { parse, placeOf } from "./settleDayRun.ts";
+import type { HouseOptions, Io, JsonOptions, KeyOptions } from "./session.ts";
 import { table } from "./terminal.ts";
 import { folded, wrapped } from "./wrapped.ts";
 
-export type ScheduleOptions = JsonOptions &
-  NetworkOptions & {
+export type ScheduleOptions = HouseOptions &
+  KeyOptions &
+  JsonOptions & {
     readonly file: string;
-    readonly chain?: string;
-    readonly clearingHouse?: string;
-    readonly chainId?: string;
-    readonly fromBlock?: string;
-    readonly keyFile?: string;
-    readonly passwordFile?: string;
     readonly dryRun?: true;
   };
 
@@ -50,9 +45,8 @@ export async function runSchedule(options: ScheduleOptions, io: Io): Promise<voi
   if (keyFile === undefined && !dryRun) {
     throw new WrongUsage("no key is given", "give --key-file FILE, or --dry-run to send nothing");
   }
-  const given = parse({ ...options, wait: false });
   await untilInterrupted(async (signal) => {
-    const place = await placeOf(given);
+    const place = await placeOf(options);
     try {
       const { chain, fromBlock, network } = place;
       if (network.decimals !== DECIMALS) {

@@ -12,6 +12,17 @@ export type JsonOptions = { readonly json?: true };
 
 export type NetworkOptions = { readonly home?: string; readonly network?: string; readonly proxy?: string };
 
+/** Where a clerk's command acts, as text: the network's node and clearing house unless others are named. */
+export type HouseOptions = NetworkOptions & {
+  readonly chain?: string;
+  readonly clearingHouse?: string;
+  readonly chainId?: string;
+  readonly fromBlock?: string;
+};
+
+/** Whose key pays. */
+export type KeyOptions = { readonly keyFile?: string; readonly passwordFile?: string };
+
 /** `account`: place of the account in the wallet (spec ACC-16), as text. */
 export type WalletOptions = NetworkOptions & {
   readonly wallet?: string;
@@ -24,6 +35,22 @@ export type WalletOptions = NetworkOptions & {
 /** Adds `--json`. */
 export function withJson(command: Command): Command {
   return option(command, "--json", "print one JSON object");
+}
+
+/** The options of where a clerk's command acts. */
+export function withHouse(command: Command): Command {
+  return withNetwork(command)
+    .option("--chain <url>", "another node than the network's")
+    .option("--clearing-house <address>", "another clearing house than the network's, with --chain")
+    .option("--chain-id <number>", "refuse a node of another chain (with --chain)")
+    .option("--from-block <number>", "block of the deployment (with --chain; default: 0)");
+}
+
+/** The options of whose key pays, and what that key is. */
+export function withKey(command: Command, whose = "key of whoever pays for gas"): Command {
+  return command
+    .option("--key-file <file>", `${whose}, in hex or a keystore; readable by its owner only`)
+    .option("--password-file <file>", "password of the keystore");
 }
 
 /** Adds `--home`, `--network`, `--proxy`. */

@@ -1,23 +1,20 @@
 import type { Command } from "commander";
 import {
   examples,
+  type HouseOptions,
   type Io,
   type JsonOptions,
-  type NetworkOptions,
+  type KeyOptions,
   TERMINAL,
+  withHouse,
   withJson,
-  withNetwork,
+  withKey,
 } from "./session.ts";
 
 /** As commander gives them. */
-export type SettleDayOptions = NetworkOptions &
+export type SettleDayOptions = HouseOptions &
+  KeyOptions &
   JsonOptions & {
-    readonly chain?: string;
-    readonly clearingHouse?: string;
-    readonly chainId?: string;
-    readonly fromBlock?: string;
-    readonly keyFile?: string;
-    readonly passwordFile?: string;
     readonly epoch?: string;
     readonly reportDir?: string;
     readonly dryRun?: true;
@@ -27,14 +24,8 @@ export type SettleDayOptions = NetworkOptions &
 
 /** Adds `settle-day`. */
 export function addSettleDayCommands(program: Command, io: Io = TERMINAL): void {
-  withNetwork(withJson(program.command("settle-day")))
+  withKey(withHouse(withJson(program.command("settle-day"))))
     .description("end a trading day: close, renewals, forfeited bonds, the next day's opening, and a report")
-    .option("--chain <url>", "another node than the network's")
-    .option("--clearing-house <address>", "another clearing house than the network's, with --chain")
-    .option("--chain-id <number>", "refuse a node of another chain (with --chain)")
-    .option("--from-block <number>", "block of the deployment (with --chain; default: 0)")
-    .option("--key-file <file>", "key of whoever pays for gas, in hex or a keystore; readable by its owner only")
-    .option("--password-file <file>", "password of the keystore")
     .option("--epoch <number>", "the day, by its number; today's if left out")
     .option("--report-dir <directory>", "write the report there: day-N.json, and day-N.html to print")
     .option("--dry-run", "print the steps and what prices rest on, and send nothing")

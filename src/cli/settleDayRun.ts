@@ -1,9 +1,8 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
-import { generatePrivateKey, privateKeyToAddress } from "viem/accounts";
 import { z } from "zod";
-import { type Chain, type Sender, senderOf, WrongChain } from "../chain/clearingHouse.ts";
+import type { Chain } from "../chain/clearingHouse.ts";
 import { type DayReport, presentPrices, readReport, reportJson } from "../clearing/reportDay.ts";
 import { reportPage, type Words } from "../clearing/reportPage.ts";
 import {
@@ -18,48 +17,20 @@ import {
 } from "../clearing/settleDay.ts";
 import { type ChainKeeper, keeperOf } from "../clearing/settleDayChain.ts";
 import { DayUnknown } from "../clearing/settleDayLogs.ts";
-import { fillFromFaucet, NoFaucet } from "../trader/faucet.ts";
 import { FileUnwritable, reasonOf } from "../trader/files.ts";
-import type { Network } from "../trader/home.ts";
-import { contractName, formatAmount } from "../trader/markets.ts";
-import { proxyAt } from "../trader/proxy.ts";
+import { parseOptions, type Place, placeOf, whole } from "./clerkPlace.ts";
 import { WrongUsage } from "./failure.ts";
 import { untilInterrupted } from "./interrupt.ts";
-import { readKey } from "./keyFile.ts";
-import { NetworkWithoutHouse, probeChainId, probeHouse } from "./probe.ts";
 import { showProgress } from "./progress.ts";
 import { writeResult } from "./resultFile.ts";
-import { type Io, openNetwork } from "./session.ts";
+import type { Io } from "./session.ts";
 import type { SettleDayOptions } from "./settleDay.ts";
 import { planText, pricesText, reportText, stepName } from "./settleDayText.ts";
-import { parseAddress } from "./values.ts";
 
-const whole = (least: number, rule: string) =>
-  z
-    .string()
-    .regex(/^\d{1,12}$/, rule)
-    .transform(Number)
-    .refine((value) => value >= least, rule)
-    .optional();
+const epochSchema = z.looseObject({ epoch: whole(1, "give the number of a day: 1, 2, 3 ...") });
 
-const optionsSchema = z.looseObject({
-  chain: z.url({ protocol: /^https?$/, error: "give a URL, as http://127.0.0.1:8545" }).optional(),
-  chainId: whole(1, "give the number of a chain"),
-  fromBlock: whole(0, "give a block's number"),
-  epoch: whole(1, "give the number of a day: 1, 2, 3 ..."),
-});
-
-type Given = SettleDayOptions & { readonly parsed: z.infer<typeof optionsSchema> };
-
-/** A clearing house that is what it should be, and the way to it. */
-export type Place = {
-  readonly chain: Chain;
-  readonly fromBlock: bigint;
-  readonly network: Network;
-  readonly words: Words;
-  readonly sender: () => Promise<Sender>;
-  readonly close: () => void;
-};
+/** The options, with the day as a number. */
+type Given = Omit<SettleDayOptions, "epoch"> & { readonly epoch?: number | undefined };
 
 /**
  * hedgerow settle-day. Throws WrongUsage, DayNotOver, DayWaits, DayUnknown, what reaching the clearing house and sending
@@ -73,7 +44,7 @@ export async function settleDayCommand(options: SettleDayOptions, io: Io): Promi
       const { chain, fromBlock } = place;
       const looking = keeperOf(chain, { fromBlock, isThorough: true });
       const situation = await looking.look();
-      const day = given.parsed.epoch ?? (given.reportOnly === true ? situation.epoch - 1 : situation.epoch);
+      const day = given.epoch ?? (given.reportOnly === true ? situation.epoch - 1 : situation.epoch);
       if (day < 1) throw new DayUnknown(day, "no day is over yet");
       if (day > situation.epoch) throw new DayUnknown(day, `the chain is at day ${situation.epoch}`);
       if (given.dryRun === true) await showPlan(place, situation, day, given, io);
@@ -208,79 +179,13 @@ function makeDirectory(directory: string): void {
   }
 }
 
-// ------------------------------------------------------------------ where, and who
-
-/** The clearing house that is meant, after a look at it. */
-export async function placeOf(given: Given): Promise<Place> {
-  const { chain: url, chainId: expected, fromBlock = 0 } = given.parsed;
-  if (url === undefined && given.clearingHouse !== undefined) {
-    throw new WrongUsage("--clearing-house is given without --chain", "give --chain URL, too");
-  }
-  const house =
-    given.clearingHouse === undefined ? undefined : await parseAddress("--clearing-house", given.clearingHouse);
-  // A node of the caller's choice serves the network's house unless another is named.
-  const known = house === undefined ? await openNetwork(given) : undefined;
-  const chosen = known === undefined || url === undefined ? known : { ...known, chain: url };
-  const proxyUrl = given.proxy ?? chosen?.proxy;
-  const proxy = proxyUrl === undefined ? undefined : proxyAt(proxyUrl);
-  const node = proxy?.node() ?? {};
-  try {
-    const where = chosen?.chain ?? url ?? "";
-    const found = await probeChainId(where, node);
-    const wanted = chosen?.chainId ?? expected ?? found;
-    if (found !== wanted) throw new WrongChain(where, wanted, found);
-    const at = chosen?.clearingHouse ?? house ?? "0x";
-    const { chain, facts } = await probeHouse(where, at, wanted, node);
-    if (facts.code === "different") {
-      throw new NetworkWithoutHouse(at, "its code is not that of this version: ask who runs it for theirs");
-    }
-    const { decimals, operator } = facts;
-    const network = chosen ?? {
-      name: "given",
-      chain: where,
-      chainId: found,
-      clearingHouse: at,
-      fromBlock,
-      exchange: where,
-      operator,
-      decimals,
-    };
-    return {
-      chain,
-      fromBlock: BigInt(network.fromBlock),
-      network,
-      words: { money: (baseUnits) => formatAmount(baseUnits, decimals), contract: contractName, decimals },
-      sender: async () => {
-        if (given.keyFile !== undefined) {
-          const key = readKey(given.keyFile, given.passwordFile);
-          return senderOf(where, chain.chainId, key, undefined, node);
-        }
-        const key = generatePrivateKey();
-        await fillFromFaucet(network, privateKeyToAddress(key), 0n, node).catch((error: unknown) => {
-          if (!(error instanceof NoFaucet)) throw error;
-          throw new WrongUsage("somebody has to pay for gas", "give --key-file FILE, the key of anybody with ether");
-        });
-        return senderOf(where, chain.chainId, key, undefined, node);
-      },
-      close: () => proxy?.close(),
-    };
-  } catch (error) {
-    proxy?.close();
-    throw error;
-  }
-}
-
-export function parse(options: SettleDayOptions): Given {
+function parse(options: SettleDayOptions): Given {
   const { dryRun = false, reportOnly = false, reportDir } = options;
   if (dryRun && reportOnly) throw new WrongUsage("--dry-run and --report-only do not go together", "give one of them");
   if (dryRun && reportDir !== undefined) {
     throw new WrongUsage("--dry-run writes no report", "leave out --report-dir");
   }
-  const result = optionsSchema.safeParse(options);
-  if (result.success) return { ...options, parsed: result.data };
-  const [issue] = result.error.issues;
-  const option = String(issue?.path[0] ?? "").replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
-  throw new WrongUsage(`--${option} is not understood`, issue?.message ?? "look at --help");
+  return { ...options, epoch: parseOptions(epochSchema, options).epoch };
 }
 
 function jsonOf(value: unknown): string {
