@@ -46,12 +46,12 @@ export class Registry {
         const { slot, terms, effectiveAt } = event.args;
         const entry = this.#markets[slot];
         must(entry !== undefined, "GOV-2", `slot ${slot} does not exist`);
-        must(effectiveAt === time + this.#delay, "GOV-3", `terms of slot ${slot} take effect at ${effectiveAt}`);
+        must(effectiveAt === time + this.#delay, "GOV-2", `terms of slot ${slot} take effect at ${effectiveAt}`);
         assertStep(slot, inForce(entry, time), terms);
         Object.assign(entry, { running: inForce(entry, time), scheduled: listed(terms), effectiveAt });
       } else {
         const { operator, effectiveAt } = event.args;
-        must(effectiveAt === time + this.#delay, "GOV-3", `operator ${operator} takes effect at ${effectiveAt}`);
+        must(effectiveAt === time + this.#delay, "GOV-2", `operator ${operator} takes effect at ${effectiveAt}`);
         const running = inForce(this.#operator, time);
         Object.assign(this.#operator, { running, scheduled: lower(operator), effectiveAt });
       }

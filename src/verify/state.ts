@@ -160,14 +160,14 @@ export class House {
   /** A slot of an epoch, the present one by default. Throws BrokenRule for a slot that does not exist. */
   market(slot: number, epoch = this.epoch): Market {
     const market = this.epochOf(epoch).markets[slot];
-    must(market !== undefined, "ORD-3", `slot ${slot} does not exist`);
+    must(market !== undefined, "TKT-9", `slot ${slot} does not exist`);
     return market;
   }
 
   /** Running sums of a slot. Throws BrokenRule. */
   sumsOf(slot: number): Sums {
     const sums = this.sums[slot];
-    must(sums !== undefined, "ORD-3", `slot ${slot} does not exist`);
+    must(sums !== undefined, "TKT-9", `slot ${slot} does not exist`);
     return sums;
   }
 

@@ -410,6 +410,6 @@ test("no change of events or calldata is verified, whatever it is, and none is a
       assert.ok(error instanceof HedgerowError, `verified, or crashed: ${String(error)}`);
       assert.match(error.code, /^(ChainContradiction|DayNotWhole)$/);
     }),
-    { numRuns: 100 },
+    { numRuns: 60 },
   );
 });
