@@ -9,6 +9,10 @@ export type SimulateOptions = {
   readonly margins?: string;
   readonly multiplier: number;
   readonly maintenance?: number;
+  readonly abandon?: number;
+  readonly bidders?: number;
+  readonly stake?: number;
+  readonly fund?: number;
   readonly unproven?: true;
   readonly json?: string;
 };
@@ -26,6 +30,10 @@ export function addSimulateCommand(program: Command): void {
     .option("--margins <file>", "CSV with date,initial,maintenance in dollars per contract, by date")
     .option("--maintenance <dollars>", "margin instead; a tenth of the first price otherwise", wholeNumber(1, 10 ** 9))
     .option("--multiplier <dollars>", "dollars per contract for 1.00 of the price", wholeNumber(1, 10 ** 6), 1_000)
+    .option("--abandon <percent>", "of tickets that their market went against, how many stay open", wholeNumber(0, 100))
+    .option("--bidders <percent>", "of makers who bid for what drop-outs left, or none (default: all)", bidders)
+    .option("--stake <dollars>", "what the operator stakes (default: ten initial margins)", wholeNumber(0, 10 ** 12))
+    .option("--fund <dollars>", "the guaranty fund's money (default: twenty initial margins)", wholeNumber(0, 10 ** 12))
     .option("--unproven", "make no proofs: minutes in place of hours; such a house exists on a local chain only")
     .option("--json <file>", "write the result there too")
     .addHelpText(
@@ -43,12 +51,18 @@ if they do not come out.
 Examples:
   hedgerow simulate --settlements prices.csv --traders 100 --unproven
   hedgerow simulate --settlements wti.csv --symbol CLK20 CLM20 --traders 40 \\
-    --margins margins.csv --seed 7 --unproven --json result.json`,
+    --margins margins.csv --seed 7 --unproven --json result.json
+  hedgerow simulate --settlements wti.csv --symbol CLK20 --traders 40 --unproven \
+    --abandon 60 --bidders none --stake 100000 --fund 200000`,
     )
     .action(async (options: SimulateOptions) => {
       const { runSimulate } = await import("./simulateRun.ts");
       await runSimulate(options);
     });
+}
+
+function bidders(text: string): number {
+  return text === "none" ? 0 : wholeNumber(0, 100)(text);
 }
 
 function wholeNumber(least: number, most: number): (text: string) => number {

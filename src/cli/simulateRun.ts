@@ -34,7 +34,7 @@ export async function runSimulate(options: SimulateOptions): Promise<void> {
 }
 
 function settingsOf(options: SimulateOptions): SimulationSettings {
-  const { settlements, margins, maintenance } = options;
+  const { settlements, margins, maintenance, abandon, bidders, stake, fund } = options;
   return {
     series: parseSettlements(readFileSync(settlements, "utf8"), settlements, options.symbol),
     rules: {
@@ -46,6 +46,12 @@ function settingsOf(options: SimulateOptions): SimulationSettings {
     seed: options.seed,
     days: options.days,
     unproven: options.unproven === true,
+    stress: {
+      abandon,
+      bidders,
+      ...(stake !== undefined && { stake: BigInt(stake) * DOLLAR }),
+      ...(fund !== undefined && { fund: BigInt(fund) * DOLLAR }),
+    },
   };
 }
 
@@ -86,21 +92,36 @@ function jsonOf(result: SimulationResult, options: SimulateOptions, seconds: num
     defaultersPaid: String(result.defaultersPaid),
     stakeUsed: String(result.stakeUsed),
     contractsAuctioned: result.auctioned,
-    ticketsAbandoned: result.perDay.reduce((sum, { abandoned }) => sum + abandoned, 0),
-    rejoined: result.perDay.reduce((sum, { rejoined }) => sum + rejoined, 0),
+    ticketsAbandoned: total(result, "abandoned"),
+    rejoined: total(result, "rejoined"),
+    bondsForfeited: total(result, "bondsForfeited"),
+    sleepersWoken: total(result, "woken"),
+    withdrawals: total(result, "withdrawals"),
+    withdrawn: String(result.perDay.reduce((sum, { withdrawn }) => sum + withdrawn, 0n)),
     checks: result.checks,
     seconds: Math.round(seconds * 10) / 10,
     settings: { ...options, unproven: options.unproven === true },
     perDay: result.perDay.map(({ markets, ...day }) => ({
-      ...day,
+      ...amountsAsText(day),
+      payoutRatio: Number(day.payoutRatio) / Number(WHOLE),
       seconds: Math.round(day.seconds * 10) / 10,
-      markets: markets.map((market) => ({
-        ...market,
-        recorded: String(market.recorded),
-        settled: String(market.settled),
-      })),
+      markets: markets.map(amountsAsText),
     })),
   };
+}
+
+function amountsAsText(row: object): Record<string, unknown> {
+  const entries = Object.entries(row).map(([name, value]: [string, unknown]): [string, unknown] => [
+    name,
+    typeof value === "bigint" ? String(value) : value,
+  ]);
+  return Object.fromEntries(entries);
+}
+
+type Counted = "rejoined" | "abandoned" | "bondsForfeited" | "woken" | "withdrawals";
+
+function total({ perDay }: SimulationResult, counted: Counted): number {
+  return perDay.reduce((sum, day) => sum + day[counted], 0);
 }
 
 const COLUMNS: readonly Column[] = [
@@ -130,11 +151,16 @@ function resultText(result: SimulationResult, options: SimulateOptions, seconds:
     ["Margin calls", grouped(result.marginCalls)],
     ["Calls met", grouped(result.callsMet)],
     ["Defaults", grouped(result.defaults)],
+    ["Rejoined", grouped(total(result, "rejoined"))],
+    ["Bonds lost", `${grouped(total(result, "bondsForfeited"))} forfeited by reporters`],
+    ["Withdrawals", grouped(total(result, "withdrawals"))],
+    ["Woken", `${grouped(total(result, "woken"))} sleepers`],
+    ["Left open", `${grouped(total(result, "abandoned"))} tickets`],
     ["Auctioned", `${grouped(result.auctioned)} contracts that drop-outs left`],
     ["Stake used", dollars(result.stakeUsed)],
     ["Fund used", dollars(result.fundUsed)],
     ["Tear-ups", grouped(result.tearUps)],
-    ["Payout ratio", (Number(result.payoutRatio) / Number(WHOLE)).toString()],
+    ["Payout ratio", lowest(result)],
     ["Tokens lost", dollars(result.tokensLost)],
     ["Conserved", result.conserved ? `yes, in ${grouped(result.checks)} checks` : `NO: ${result.fault ?? ""}`],
     ["Proofs", options.unproven === true ? "none (--unproven)" : "every transition"],
@@ -147,8 +173,15 @@ function resultText(result: SimulationResult, options: SimulateOptions, seconds:
   ].join("\n");
 }
 
-function isEventful({ calls, defaults, markets }: SimulatedDay): boolean {
-  return calls + defaults > 0 || markets.some(({ locked, expired }) => locked || expired);
+function lowest({ payoutRatio, perDay }: SimulationResult): string {
+  const decimal = (ratio: bigint): string => (Number(ratio) / Number(WHOLE)).toString();
+  const last = perDay.at(-1)?.payoutRatio ?? WHOLE;
+  return last === payoutRatio ? decimal(last) : `${decimal(payoutRatio)} at worst, ${decimal(last)} at the end`;
+}
+
+function isEventful({ calls, defaults, stakeUsed, fundUsed, markets }: SimulatedDay): boolean {
+  const paid = stakeUsed + fundUsed > 0n;
+  return paid || calls + defaults > 0 || markets.some(({ locked, expired, tornUp }) => locked || expired || tornUp);
 }
 
 /** A row for each market; what concerns the day as a whole stands in the first. */
@@ -158,8 +191,8 @@ function rowsOf({ date = "after it", markets, calls, met, defaults }: SimulatedD
   return markets.map((market, i) => [i === 0 ? date : "", ...marketCells(market), ...(i === 0 ? counts : [])]);
 }
 
-function marketCells({ symbol, recorded, settled, locked, expired }: MarketDay): readonly string[] {
-  const note = expired ? "end" : locked ? "lock" : "";
+function marketCells({ symbol, recorded, settled, locked, expired, tornUp }: MarketDay): readonly string[] {
+  const note = tornUp ? "torn" : expired ? "end" : locked ? "lock" : "";
   return [symbol.slice(0, 12), wholeDollars(recorded), wholeDollars(settled), note];
 }
 

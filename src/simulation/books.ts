@@ -19,16 +19,28 @@ import type { Trader } from "./traders.ts";
 
 type DatedTicket = TicketHolding & { readonly epoch: number };
 
-/** What the waterfall has done so far: what each layer paid in base units, and contracts that takers bought of it. */
+/** What the waterfall did: what each layer paid in base units, and contracts that takers bought of it. */
 export type Waterfall = {
   readonly defaultersPaid: bigint;
   readonly stakeUsed: bigint;
   readonly fundUsed: bigint;
   readonly tearUps: number;
-  /** 10^18 is whole. */
+  /** At the end; 10^18 is whole. */
   readonly payoutRatio: bigint;
   readonly auctioned: number;
 };
+
+/** What the waterfall did between two moments. */
+export function since(before: Waterfall, after: Waterfall): Waterfall {
+  return {
+    defaultersPaid: after.defaultersPaid - before.defaultersPaid,
+    stakeUsed: after.stakeUsed - before.stakeUsed,
+    fundUsed: after.fundUsed - before.fundUsed,
+    tearUps: after.tearUps - before.tearUps,
+    payoutRatio: after.payoutRatio,
+    auctioned: after.auctioned - before.auctioned,
+  };
+}
 
 /** By the contract's numbers of its layers. */
 const LAYERS = ["defaultersPaid", "stakeUsed", "fundUsed"] as const;
@@ -58,6 +70,7 @@ export class Books {
     payoutRatio: WHOLE,
     auctioned: 0,
   };
+  #lowestRatio = WHOLE;
   #checks = 0;
 
   constructor(state: ChainState) {
@@ -66,6 +79,16 @@ export class Books {
 
   get waterfall(): Waterfall {
     return this.#waterfall;
+  }
+
+  /** The lowest payout ratio that there ever was. */
+  get lowestRatio(): bigint {
+    return this.#lowestRatio;
+  }
+
+  /** The bond of a seat, base units; nothing where it has none. */
+  bondOf({ account }: Trader): bigint {
+    return this.#bonds.get(account.keys.ownerKey) ?? 0n;
   }
 
   /** How often everything was checked. */
@@ -137,6 +160,11 @@ export class Books {
     this.#residual = expire(this.#residual, markets);
   }
 
+  /** Of withdrawals at a payout ratio below one: what nobody is paid and the close-out account does not need. */
+  bookKept(amount: bigint): void {
+    this.#residual = { ...this.#residual, cash: this.#residual.cash + amount };
+  }
+
   /** An account as the pool counts it: cash only, once its seat is in default. */
   noteOf({ account }: Trader): Account {
     const { status } = account;
@@ -206,6 +234,7 @@ export class Books {
         break;
       case "PayoutRatio":
         this.#waterfall = { ...this.#waterfall, payoutRatio: event.args.ratio };
+        if (event.args.ratio < this.#lowestRatio) this.#lowestRatio = event.args.ratio;
         break;
       case "AbandonedTaken": {
         const { ticketId, quantity, price } = event.args;

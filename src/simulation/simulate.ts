@@ -1,12 +1,12 @@
 import { call } from "../chain/clearingHouse.ts";
 import { NotConserved } from "../protocol/conservation.ts";
 import { rememberHashes } from "../protocol/hash.ts";
-import { type Waterfall, WHOLE } from "./books.ts";
-import { type Closed, comeBack, turnTheDay } from "./clearing.ts";
+import { since, type Waterfall, WHOLE } from "./books.ts";
+import { beginTheDay, type Closed, type Morning, turnTheDay } from "./clearing.ts";
 import { feedFinalPrices, firstListing, type Listing, publishTerms, slotsOf, symbolIn } from "./listing.ts";
 import { firstDays, type Series } from "./series.ts";
-import type { MarketRules } from "./terms.ts";
-import { type DayPrice, pricesOf, tradeTheDay } from "./trading.ts";
+import type { MarketRules, Stress } from "./terms.ts";
+import { abandonedIn, type DayPrice, pricesOf, tradeTheDay } from "./trading.ts";
 import { classOf, MAKERS, newTrader, TooFewTraders } from "./traders.ts";
 import {
   actAll,
@@ -29,6 +29,7 @@ export type SimulationSettings = {
   readonly days?: number | undefined;
   /** Without proofs, on a verifier that believes everything and that only a local chain can have. */
   readonly unproven: boolean;
+  readonly stress?: Stress | undefined;
 };
 
 /** What happened in one market on one day. Prices in base units per contract. */
@@ -37,22 +38,27 @@ export type MarketDay = {
   readonly symbol: string;
   readonly recorded: bigint;
   readonly settled: bigint;
+  readonly maintenance: bigint;
   readonly locked: boolean;
   readonly expired: boolean;
+  readonly tornUp: boolean;
+  /** Contracts that are open when the next day begins, those of drop-outs included. */
+  readonly openInterest: bigint;
 };
 
-/** What happened on one day. */
-export type SimulatedDay = Closed & {
-  readonly day: number;
-  /** Of the series; undefined after its end, while contracts go on towards their final prices. */
-  readonly date: string | undefined;
-  readonly markets: readonly MarketDay[];
-  readonly fills: number;
-  readonly rejoined: number;
-  readonly seconds: number;
-};
+/** What happened on one day. Amounts in base units; the payout ratio is that after its window. */
+export type SimulatedDay = Morning &
+  Closed &
+  Waterfall & {
+    readonly day: number;
+    /** Of the series; undefined after its end, while contracts go on towards their final prices. */
+    readonly date: string | undefined;
+    readonly markets: readonly MarketDay[];
+    readonly fills: number;
+    readonly seconds: number;
+  };
 
-/** The sums of all days. Amounts in base units. */
+/** The sums of all days, and the lowest payout ratio. Amounts in base units. */
 export type SimulationResult = Waterfall & {
   readonly days: number;
   readonly marginCalls: number;
@@ -99,6 +105,7 @@ export async function simulate(settings: SimulationSettings, hooks: SimulationHo
     list: (feeds) => firstListing(series, rules, feeds, BigInt(Math.floor(Date.now() / 1_000))),
     seed,
     unproven,
+    stress: settings.stress ?? {},
     signal: hooks.signal,
     meter: hooks.meter,
   });
@@ -132,27 +139,43 @@ function goesOn({ state }: World, listing: Listing, { days }: SimulationSettings
 
 async function playDay(world: World, listing: Listing, day: number): Promise<SimulatedDay> {
   const started = performance.now();
+  const before = world.books.waterfall;
   await publishTerms(world, listing, day);
-  const rejoined = await comeBack(world);
+  const morning = await beginTheDay(world);
   const prices = pricesOf(world, listing, day);
   const fills = await tradeTheDay(world, day, prices);
   await feedFinalPrices(world, listing, day);
   const closed = await turnTheDay(world, day);
+  const abandoned = await abandonedIn(world);
   return {
+    ...morning,
     ...closed,
+    ...since(before, world.books.waterfall),
     day,
     date: listing.series.days[day],
-    markets: prices.map((price) => marketDay(world, price)),
+    markets: prices.map((price) => marketDay(world, price, abandoned[price.slot] ?? 0n)),
     fills,
-    rejoined,
     seconds: (performance.now() - started) / 1_000,
   };
 }
 
-function marketDay({ state }: World, { slot, symbol, recorded, locked }: DayPrice): MarketDay {
-  const market = state.markets(state.epoch - 1)[slot];
-  const settled = market?.settlementPrice ?? 0n;
-  return { slot, symbol, recorded, settled, locked, expired: market?.expired ?? false };
+function marketDay(world: World, { slot, symbol, recorded, locked, market }: DayPrice, ofDropOuts: bigint): MarketDay {
+  const { state, traders, books } = world;
+  const after = state.markets(state.epoch - 1)[slot];
+  const tornUp = after?.tornUp ?? false;
+  const holders = [books.residual, ...traders.map((trader) => books.noteOf(trader))];
+  const positions = [ofDropOuts, ...holders.map((account) => account.positions[slot] ?? 0n)];
+  return {
+    slot,
+    symbol,
+    recorded,
+    settled: after?.settlementPrice ?? 0n,
+    maintenance: market.maintenanceMargin,
+    locked,
+    expired: after?.expired === true && !tornUp,
+    tornUp,
+    openInterest: positions.reduce((sum, position) => (position > 0n ? sum + position : sum), 0n),
+  };
 }
 
 /** Seats, first deposits, the guaranty fund; and who sleeps falls asleep. */
@@ -162,8 +185,9 @@ async function settle(world: World, { traders: count, seed }: SimulationSettings
   const margin = state
     .markets(1)
     .reduce((most, { initialMargin }) => (initialMargin > most ? initialMargin : most), 0n);
-  await call(chain, bank, { functionName: "contributeToFund", args: [FUND_MARGINS * margin] });
-  await stakeAsOperator(world, STAKE_MARGINS * margin);
+  const { fund = FUND_MARGINS * margin, stake: atStake = STAKE_MARGINS * margin } = world.stress;
+  if (fund > 0n) await call(chain, bank, { functionName: "contributeToFund", args: [fund] });
+  if (atStake > 0n) await stakeAsOperator(world, atStake);
   const stakes: bigint[] = [];
   for (let number = 0; number < count; number++) {
     const parts = { chain: state, prover: world.prover };
@@ -193,7 +217,7 @@ async function resultOf(
   perDay: readonly SimulatedDay[],
   fault: string | undefined,
 ): Promise<SimulationResult> {
-  const { waterfall, checks } = world.books;
+  const { waterfall, lowestRatio, checks } = world.books;
   const total = (of: (day: SimulatedDay) => number): number => perDay.reduce((sum, day) => sum + of(day), 0);
   return {
     days: perDay.length,
@@ -201,6 +225,7 @@ async function resultOf(
     callsMet: total(({ met }) => met),
     defaults: total(({ defaults }) => defaults),
     ...waterfall,
+    payoutRatio: lowestRatio,
     tokensLost: await world.books.tokensLost(),
     conserved: fault === undefined,
     fault,

@@ -38,6 +38,17 @@ export type MarketRules = {
   readonly margins?: readonly MarginRow[] | undefined;
 };
 
+/** What makes a simulation harder than it is by itself. Amounts in base units. */
+export type Stress = {
+  /** Of a hundred tickets against which their market went that day, how many are left open for good. */
+  readonly abandon?: number | undefined;
+  /** Of a hundred makers that could bid for what drop-outs left, how many do; all if absent. */
+  readonly bidders?: number | undefined;
+  /** What the operator stakes, and what the guaranty fund begins with; margins of some contracts if absent. */
+  readonly stake?: bigint | undefined;
+  readonly fund?: bigint | undefined;
+};
+
 /** Base units per contract of the smallest step of a symbol's recorded prices. */
 export function tickOf({ decimals }: SymbolSeries, { multiplier }: MarketRules): bigint {
   return (multiplier * DOLLAR) / 10n ** BigInt(decimals);

@@ -13,7 +13,9 @@ export type TraderClass = "maker" | "active" | "retail" | "asleep";
 /** Somebody with an account that nobody else can look into, and with money outside of it. */
 export type Trader = {
   readonly number: number;
-  readonly kind: TraderClass;
+  /** How it lives at the moment: a sleeper that woke is a retail trader until it sleeps again. */
+  kind: TraderClass;
+  readonly sleeper: boolean;
   readonly account: TraderAccount;
   /** Margin that it keeps per contract, in hundredths of the initial margin. */
   readonly caution: bigint;
@@ -91,6 +93,7 @@ export async function newTrader(
   const trader: Trader = {
     number,
     kind,
+    sleeper: kind === "asleep",
     account,
     caution: BigInt(kind === "maker" ? 200 : chance.between(102, chance.happens(600) ? 130 : 300)),
     discipline: kind === "maker" ? 1_000 : kind === "active" ? 950 : chance.between(400, 900),

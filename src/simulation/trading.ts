@@ -39,6 +39,9 @@ const LATE = 6n * 3_600n - 300n;
 const NOON = 3n * 3_600n;
 const ORDERS_GOOD_FOR = 10n * 86_400n;
 
+/** Told of each ticket that its trader would bring back: whether it stays open for good. */
+type Leaving = (trader: Trader, ticket: OwnTicket) => boolean;
+
 /** In how many of a thousand cases somebody forgets an open ticket with a position. */
 const FORGETS_TICKET = 15;
 
@@ -87,8 +90,20 @@ export async function tradeTheDay(world: World, day: number, prices: readonly Da
     world,
     "relayed",
     holders.filter((trader) => !staying.includes(trader)),
+    leavingBy(world, prices),
   );
   return matches.length;
+}
+
+/** Some forget a ticket; and of those against whom the market went, the share that the stress asks for gives it up. */
+function leavingBy({ chance, stress }: World, prices: readonly DayPrice[]): Leaving {
+  return ({ kind }, { slot, position }) => {
+    if (kind === "maker" || position === 0n) return false;
+    const price = prices.find((each) => each.slot === slot);
+    const gained = price === undefined ? 0n : position * (price.target - price.market.centre);
+    const abandons = stress.abandon !== undefined && gained < 0n && chance.happens(stress.abandon * 10);
+    return abandons || chance.happens(FORGETS_TICKET);
+  };
 }
 
 /** Contracts that drop-outs left, by slot. */
@@ -111,13 +126,17 @@ async function endEarly({ exchange, bank }: World, prices: readonly DayPrice[]):
 }
 
 /** Brings the tickets of these traders back that are open and not forgotten. */
-export async function closeTickets(world: World, way: Way, holders: readonly Trader[]): Promise<void> {
-  const { forgotten, chance, state } = world;
+export async function closeTickets(
+  world: World,
+  way: Way,
+  holders: readonly Trader[],
+  leaving: Leaving = () => false,
+): Promise<void> {
+  const { forgotten, state } = world;
   await actAll(world, way, holders, (trader) => {
     const ticket = trader.account.state.tickets.find(({ epoch }) => epoch === state.epoch);
     if (ticket === undefined || !isPresent(trader)) return undefined;
-    const mayForget = way === "relayed" && trader.kind !== "maker" && ticket.position !== 0n;
-    if (mayForget && chance.happens(FORGETS_TICKET)) forgotten.add(ticket.ticketId);
+    if (leaving(trader, ticket)) forgotten.add(ticket.ticketId);
     if (forgotten.has(ticket.ticketId)) return undefined;
     return trader.account.closeTicket(ticket.ticketId, { relayed: way === "relayed" });
   });
@@ -145,6 +164,7 @@ async function openTickets(world: World, prices: readonly DayPrice[]): Promise<O
   }
   const entries: Entry[] = [];
   const makers: MakerTicket[] = [];
+  const forSale = await abandonedIn(world);
   await actAll(world, "relayed", traders, (trader) => {
     const wish = wishes.get(trader);
     const slot = trader.kind === "maker" ? Math.floor(trader.number / MAKERS) : wish?.slot;
@@ -152,7 +172,9 @@ async function openTickets(world: World, prices: readonly DayPrice[]): Promise<O
     if (slot === undefined || price === undefined || !isPresent(trader)) return undefined;
     if (wish !== undefined) return openForWish(trader, wish, price, entries);
     if (price.market.closingOnly) return undefined;
-    return openForMaker(trader, slot, price.market, mostOf(trader, price.market, slot, wishes), makers);
+    const wanted = [...wishes.values()].filter((each) => each.slot === slot).map(({ quantity }) => quantity);
+    const most = mostOf(trader, price.market, [...wanted, forSale[slot] ?? 0n]);
+    return openForMaker(trader, slot, price.market, most, makers);
   });
   return { entries, makers };
 }
@@ -178,15 +200,9 @@ async function openForWish(trader: Trader, wish: Wish, price: DayPrice, entries:
   return transition;
 }
 
-/** How many contracts a maker is ready for: all that anybody wants, as far as its money goes. */
-function mostOf(
-  { account }: Trader,
-  { initialMargin }: EpochMarket,
-  slot: number,
-  wishes: ReadonlyMap<Trader, Wish>,
-): bigint {
-  const wanted = [...wishes.values()].filter((wish) => wish.slot === slot);
-  const total = wanted.reduce((sum, { quantity }) => sum + magnitude(quantity), 2n);
+/** How many contracts a maker is ready for: all that anybody wants, and all that drop-outs left, as far as its money goes. */
+function mostOf({ account }: Trader, { initialMargin }: EpochMarket, quantities: readonly bigint[]): bigint {
+  const total = quantities.reduce((sum, quantity) => sum + magnitude(quantity), 2n);
   const affordable = account.freeCash / (6n * initialMargin);
   return total < affordable ? total : affordable > 1n ? affordable : 1n;
 }

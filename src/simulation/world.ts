@@ -27,7 +27,7 @@ import { createProver, type Prover, ProverRefused } from "../prover/prover.ts";
 import { NothingCarried } from "../trader/account.ts";
 import { Books } from "./books.ts";
 import { type Chance, chanceOf } from "./chance.ts";
-import { CLEARING_TERMS, DAY, GOVERNANCE_DELAY } from "./terms.ts";
+import { CLEARING_TERMS, DAY, GOVERNANCE_DELAY, type Stress } from "./terms.ts";
 import type { Trader } from "./traders.ts";
 
 /** Transitions that one transaction carries. */
@@ -86,6 +86,7 @@ export type World = {
   readonly traders: Trader[];
   /** Tickets that nobody thinks of any more before their day is over. */
   readonly forgotten: Set<Hex>;
+  readonly stress: Stress;
   readonly prover: Pick<Prover, "prove">;
   /** Opening of the first day, unix seconds. */
   readonly beginning: bigint;
@@ -102,6 +103,7 @@ export type WorldPlan<T> = {
   readonly list: (feeds: readonly Hex[]) => { readonly terms: readonly MarketTerms[]; readonly listing: T };
   readonly seed: number;
   readonly unproven: boolean;
+  readonly stress: Stress;
   readonly signal?: AbortSignal | undefined;
   readonly meter?: Meter | undefined;
 };
@@ -111,7 +113,7 @@ const ALL_TOKENS = 10n ** 30n;
 
 /** Starts a local chain with a clearing house. Throws LocalNodeError, DeploymentFailed, and what `list` throws. */
 export async function startWorld<T>(plan: WorldPlan<T>): Promise<{ readonly world: World; readonly listing: T }> {
-  const { unproven, seed, signal } = plan;
+  const { unproven, seed, stress, signal } = plan;
   let listing: T | undefined;
   // Filled when the feeds stand, just before the house is deployed.
   const markets: MarketTerms[] = [];
@@ -150,6 +152,7 @@ export async function startWorld<T>(plan: WorldPlan<T>): Promise<{ readonly worl
       books: new Books(state),
       traders: [],
       forgotten: new Set(),
+      stress,
       prover: prover ?? noProver,
       beginning: openedAt,
       signal,
@@ -188,10 +191,14 @@ export async function advanceTo({ exchange }: World, time: bigint): Promise<void
 
 // ------------------------------------------------------------------ steps
 
-/** Reads the chain for these traders, and checks every sum. Throws NotConserved. */
-export async function settleStep(world: World, touched: readonly Trader[]): Promise<void> {
+/**
+ * Reads the chain for these traders, and checks every sum; `book` is told once the chain is read, before the check.
+ * Throws NotConserved.
+ */
+export async function settleStep(world: World, touched: readonly Trader[], book?: () => void): Promise<void> {
   world.signal?.throwIfAborted();
   await world.state.sync();
+  book?.();
   for (const trader of touched) {
     const start = cpuSeconds();
     trader.account.applyChain();
@@ -210,6 +217,7 @@ export async function actAll(
   way: Way,
   traders: readonly Trader[],
   making: (trader: Trader) => Promise<ProvenTransition | undefined> | undefined,
+  book?: () => void,
 ): Promise<readonly Trader[]> {
   const acted: Trader[] = [];
   let part: ProvenTransition[] = [];
@@ -234,7 +242,7 @@ export async function actAll(
   }
   await handOver();
   await sending;
-  if (acted.length > 0) await settleStep(world, acted);
+  if (acted.length > 0) await settleStep(world, acted, book);
   return acted;
 }
 
