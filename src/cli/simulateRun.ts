@@ -152,11 +152,11 @@ function resultText(result: SimulationResult, options: SimulateOptions, seconds:
     ["Calls met", grouped(result.callsMet)],
     ["Defaults", grouped(result.defaults)],
     ["Rejoined", grouped(total(result, "rejoined"))],
-    ["Bonds lost", `${grouped(total(result, "bondsForfeited"))} forfeited by reporters`],
+    ["Bonds lost", grouped(total(result, "bondsForfeited"))],
     ["Withdrawals", grouped(total(result, "withdrawals"))],
-    ["Woken", `${grouped(total(result, "woken"))} sleepers`],
-    ["Left open", `${grouped(total(result, "abandoned"))} tickets`],
-    ["Auctioned", `${grouped(result.auctioned)} contracts that drop-outs left`],
+    ["Sleepers woke", grouped(total(result, "woken"))],
+    ["Tickets left", grouped(total(result, "abandoned"))],
+    ["Auctioned", grouped(result.auctioned)],
     ["Stake used", dollars(result.stakeUsed)],
     ["Fund used", dollars(result.fundUsed)],
     ["Tear-ups", grouped(result.tearUps)],
@@ -169,12 +169,35 @@ function resultText(result: SimulationResult, options: SimulateOptions, seconds:
   return [
     ...heading,
     ...(shown.length > 0 ? [table(COLUMNS, shown.flatMap(rowsOf)), ""] : []),
+    ...waterfallText(result),
     ...totals.map(([name, value]) => `${name.padEnd(14)}${value}`),
   ].join("\n");
 }
 
+const WATERFALL: readonly Column[] = [
+  { title: "Date" },
+  { title: "Stake used", right: true },
+  { title: "Fund used", right: true },
+  { title: "Torn up", right: true },
+  { title: "Payout ratio", right: true },
+];
+
+/** Days on which a layer of the waterfall paid, a market was torn up, or the payout ratio became another. */
+function waterfallText({ perDay }: SimulationResult): readonly string[] {
+  const days = perDay.filter(({ stakeUsed, fundUsed, tearUps, payoutRatio }, i) => {
+    const before = perDay[i - 1]?.payoutRatio ?? WHOLE;
+    return stakeUsed + fundUsed > 0n || tearUps > 0 || payoutRatio !== before;
+  });
+  if (days.length === 0) return [];
+  const rows = days.slice(0, MOST_ROWS).map(({ date = "after it", stakeUsed, fundUsed, tearUps, payoutRatio }) => {
+    const ratio = (Number(payoutRatio) / Number(WHOLE)).toFixed(6);
+    return [date, dollars(stakeUsed), dollars(fundUsed), String(tearUps), ratio];
+  });
+  return [table(WATERFALL, rows), ""];
+}
+
 function lowest({ payoutRatio, perDay }: SimulationResult): string {
-  const decimal = (ratio: bigint): string => (Number(ratio) / Number(WHOLE)).toString();
+  const decimal = (ratio: bigint): string => (ratio === WHOLE ? "1" : (Number(ratio) / Number(WHOLE)).toFixed(6));
   const last = perDay.at(-1)?.payoutRatio ?? WHOLE;
   return last === payoutRatio ? decimal(last) : `${decimal(payoutRatio)} at worst, ${decimal(last)} at the end`;
 }
