@@ -100,7 +100,7 @@ const SLUMP: SimulationSettings = {
   rules: { multiplier: 1_000n, maintenance: 20_000n },
   traders: 24,
   seed: 9,
-  days: 13,
+  days: 11,
   unproven: true,
   stress: { abandon: 100, bidders: 0, stake: 20_000_000_000n, fund: 50_000_000_000n },
 };
