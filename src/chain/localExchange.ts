@@ -42,6 +42,8 @@ export type LocalExchange = {
   /** Moves the chain's clock forward and mines a block. */
   advanceTime(seconds: number): Promise<void>;
   mine(blocks: number): Promise<void>;
+  /** Gives the next block this time, unix seconds, which is later than that of the newest. */
+  nextBlockAt(time: bigint): Promise<void>;
   /** A sender with a fresh key, ether, and `tokens` base units of test dollars that the clearing house may take. */
   fundedSender(tokens: bigint, nonceManager?: NonceManager): Promise<Sender>;
   stop(): Promise<void>;
@@ -98,6 +100,7 @@ async function exchangeOn(url: string, stop: () => Promise<void>, plan: LocalExc
       // One at a time: mined at once, the blocks in between do not name their parents.
       for (let i = 0; i < blocks; i++) await cheats.mine({ blocks: 1 });
     },
+    nextBlockAt: (timestamp) => cheats.setNextBlockTimestamp({ timestamp }),
     fundedSender: async (tokens, nonceManager) => {
       const privateKey = await richKey();
       const sender = senderOf(url, chain.chainId, privateKey, nonceManager);

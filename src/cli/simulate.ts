@@ -52,7 +52,7 @@ Examples:
   hedgerow simulate --settlements prices.csv --traders 100 --unproven
   hedgerow simulate --settlements wti.csv --symbol CLK20 CLM20 --traders 40 \\
     --margins margins.csv --seed 7 --unproven --json result.json
-  hedgerow simulate --settlements wti.csv --symbol CLK20 --traders 40 --unproven \
+  hedgerow simulate --settlements wti.csv --symbol CLK20 --traders 40 --unproven \\
     --abandon 60 --bidders none --stake 100000 --fund 200000`,
     )
     .action(async (options: SimulateOptions) => {

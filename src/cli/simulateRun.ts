@@ -9,6 +9,7 @@ import {
   type SimulationSettings,
   WHOLE,
 } from "../simulation/simulate.ts";
+import { FileUnreadable, reasonOf } from "../trader/files.ts";
 import { untilInterrupted } from "./interrupt.ts";
 import { assertWritable, writeResult } from "./resultFile.ts";
 import type { SimulateOptions } from "./simulate.ts";
@@ -36,11 +37,11 @@ export async function runSimulate(options: SimulateOptions): Promise<void> {
 function settingsOf(options: SimulateOptions): SimulationSettings {
   const { settlements, margins, maintenance, abandon, bidders, stake, fund } = options;
   return {
-    series: parseSettlements(readFileSync(settlements, "utf8"), settlements, options.symbol),
+    series: parseSettlements(readText(settlements), settlements, options.symbol),
     rules: {
       multiplier: BigInt(options.multiplier),
       ...(maintenance !== undefined && { maintenance: BigInt(maintenance) }),
-      ...(margins !== undefined && { margins: parseMargins(readFileSync(margins, "utf8"), margins) }),
+      ...(margins !== undefined && { margins: parseMargins(readText(margins), margins) }),
     },
     traders: options.traders,
     seed: options.seed,
@@ -57,6 +58,14 @@ function settingsOf(options: SimulateOptions): SimulationSettings {
 
 // ------------------------------------------------------------------ progress
 
+function readText(file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch (error) {
+    throw new FileUnreadable(file, reasonOf(error));
+  }
+}
+
 /** On standard error: one line that changes at a terminal, a line a day elsewhere. */
 function showDays(stream: NodeJS.WriteStream = process.stderr) {
   const write = (line: string): void => {
@@ -64,9 +73,10 @@ function showDays(stream: NodeJS.WriteStream = process.stderr) {
   };
   return {
     step: (what: string) => write(`${what} ...`),
-    day: ({ day, date = "after it", calls, met, defaults, seconds }: SimulatedDay, of: number) => {
+    day: ({ day, date = "", calls, met, defaults, seconds }: SimulatedDay, of: number) => {
       const counts = `${calls} calls, ${met} met, ${defaults} defaults`;
-      write(`day ${day + 1} of ${of} (${date}): ${counts}, ${seconds.toFixed(1)} s`);
+      const which = day < of ? `day ${day + 1} of ${of} (${date})` : `day ${day + 1}, after the file's end`;
+      write(`${which}: ${counts}, ${seconds.toFixed(1)} s`);
     },
     end: () => {
       if (stream.isTTY) stream.write("\r\u001b[2K");
