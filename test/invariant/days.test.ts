@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { test, type TestContext } from "node:test";
 import { type Days, playDays } from "./days.ts";
 
-/** A failure prints its seed; SEED=12345 plays it again. */
-const seed = Number(process.env["SEED"] ?? Date.now() % 1_000_000_007);
+/** The same days each time, so that a failure is the change's; `npm run fuzz` plays others, and SEED=12345 one of those. */
+const seed = Number(process.env["SEED"] ?? 1);
 
 // What happens is left to chance, so nothing that may fail to happen is asked for; `npm run fuzz` counts it over hours.
 async function play(t: TestContext, days: Days): Promise<void> {
