@@ -1,4 +1,4 @@
-import { escaped, type Html, html, joined } from "./reportHtml.ts";
+import { escaped, type Html, html, joined } from "../html/html.ts";
 
 // Plots as SVG inside a page, in the page's own colours. Coordinates are plain numbers: exact values stand in the tables.
 

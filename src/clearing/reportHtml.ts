@@ -1,31 +1,6 @@
-// HTML as plain text: a template in which every value is escaped, and a page that needs nothing else (spec CLR-7).
+import { type Html, html, joined } from "../html/html.ts";
 
-/** Text that is put into the page as it is; everything else is escaped. */
-export type Html = { readonly html: string };
-
-/** A template in which every value is escaped, unless it is HTML already. */
-export function html(parts: TemplateStringsArray, ...values: readonly (string | number | Html)[]): Html {
-  const filled = values.map((value) => (typeof value === "object" ? value.html : escaped(String(value))));
-  return { html: String.raw({ raw: parts }, ...filled) };
-}
-
-/** Parts one after another. */
-export function joined(parts: readonly Html[]): Html {
-  return { html: parts.map((part) => part.html).join("\n") };
-}
-
-const ENTITIES: Readonly<Record<string, string>> = {
-  "&": "&amp;",
-  "<": "&lt;",
-  ">": "&gt;",
-  '"': "&quot;",
-  "'": "&#39;",
-};
-
-/** Text as HTML and XML show it. What no XML may hold is shown as a question mark. */
-export function escaped(text: string): string {
-  return text.replace(/\p{Cc}/gu, "?").replace(/[&<>"']/g, (character) => ENTITIES[character] ?? "");
-}
+// The tables, lists and looks of a day's report (spec CLR-7).
 
 type TableOptions = { readonly numbersFrom?: number };
 
@@ -68,7 +43,8 @@ export function list(entries: readonly (readonly [name: string, value: string])[
   return html`<dl class="about">${joined(items)}</dl>`;
 }
 
-const STYLE = `
+/** Light and dark, and fit to print. */
+export const STYLE = `
 :root { color-scheme: light dark; --ink: #1d2420; --soft: #5b665f; --rule: #d5dbd7; --paper: #fff; --band: #eef3ef;
   --c0: #2f6f4f; --c1: #b4541a; --c2: #2a5fa5; --c3: #8a3f7d; }
 @media (prefers-color-scheme: dark) {
@@ -100,23 +76,3 @@ svg text { fill: var(--soft); font-size: 12px; } .grid { stroke: var(--rule); } 
   table { font-size: 8pt; } h2, h3 { break-after: avoid; } thead { display: table-header-group; }
   tr, figure { break-inside: avoid; }
 }`;
-
-/** One page that needs nothing else: no script, no picture from elsewhere; light and dark, and fit to print. */
-export function page(title: string, parts: readonly Html[]): string {
-  const style: Html = { html: STYLE };
-  return html`<!doctype html>
-    <html lang="en">
-      <head>
-        <meta charset="utf-8" />
-        <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'" />
-        <meta name="viewport" content="width=device-width, initial-scale=1" />
-        <title>${title}</title>
-        <style>
-          ${style}
-        </style>
-      </head>
-      <body>
-        ${joined(parts)}
-      </body>
-    </html> `.html;
-}

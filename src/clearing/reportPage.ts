@@ -2,7 +2,8 @@ import { WHOLE } from "../chain/chainState.ts";
 import type { Hex } from "../protocol/keys.ts";
 import { barPlot, timePlot } from "./plots.ts";
 import type { CycleStep, DayReport, MarketReport } from "./reportDay.ts";
-import { type Html, html, list, page, table } from "./reportHtml.ts";
+import { type Html, html, page } from "../html/html.ts";
+import { list, STYLE, table } from "./reportHtml.ts";
 
 // The report of a day as a page to print.
 
@@ -17,7 +18,7 @@ export type Words = {
 /** The report of a day as one page that needs nothing else. Everything that comes from outside is escaped. */
 export function reportPage(report: DayReport, words: Words): string {
   const { epoch, clearingHouse, chainId, markets, seats, waterfall } = report;
-  return page(`Clearing of day ${epoch}`, [
+  return page(`Clearing of day ${epoch}`, STYLE, [
     html`<h1>Clearing of day ${epoch}</h1>`,
     list([
       ["Clearing house", `${clearingHouse} on chain ${chainId}`],

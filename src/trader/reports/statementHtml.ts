@@ -1,9 +1,7 @@
+import { type Html, html, joined, page } from "../../html/html.ts";
 import { formatAmount, shortTicket } from "../markets.ts";
 import type { StatementView } from "../views.ts";
 import { KIND_WORDS, RECONCILIATION, utcTime } from "./words.ts";
-
-/** Text that is put into the page as it is; everything else is escaped. */
-type Html = { readonly html: string };
 
 /**
  * A statement as one page that needs nothing else: no script, no picture from elsewhere; light and dark, and fit to
@@ -13,7 +11,7 @@ export function statementHtml(view: StatementView, decimals: number): string {
   const money = (baseUnits: string): string => formatAmount(BigInt(baseUnits), decimals);
   const period =
     view.fromEpoch === view.toEpoch ? `epoch ${view.fromEpoch}` : `epochs ${view.fromEpoch} to ${view.toEpoch}`;
-  return page(`Statement, ${period}, ${view.network}`, [
+  return page(`Statement, ${period}, ${view.network}`, STYLE, [
     html`<h1>Statement</h1>
       <dl class="about">
         <dt>Period</dt>
@@ -152,25 +150,6 @@ circle { fill: var(--line); } .zero { stroke: var(--rule); stroke-dasharray: 4 4
   tr, figure { break-inside: avoid; }
 }`;
 
-function page(title: string, parts: readonly Html[]): string {
-  const style: Html = { html: STYLE };
-  return html`<!doctype html>
-    <html lang="en">
-      <head>
-        <meta charset="utf-8" />
-        <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'" />
-        <meta name="viewport" content="width=device-width, initial-scale=1" />
-        <title>${title}</title>
-        <style>
-          ${style}
-        </style>
-      </head>
-      <body>
-        ${joined(parts)}
-      </body>
-    </html> `.html;
-}
-
 type TableOptions = { readonly numbersFrom: number; readonly lastIsTotal?: boolean };
 
 /** Columns from `numbersFrom` on hold numbers, set to the right. */
@@ -199,27 +178,6 @@ function table(titles: readonly string[], rows: readonly (readonly string[])[], 
 }
 
 /** A template in which every value is escaped, unless it is HTML already. */
-function html(parts: TemplateStringsArray, ...values: readonly (string | number | Html)[]): Html {
-  const filled = values.map((value) => (typeof value === "object" ? value.html : escaped(String(value))));
-  return { html: String.raw({ raw: parts }, ...filled) };
-}
-
-function joined(parts: readonly Html[]): Html {
-  return { html: parts.map((part) => part.html).join("\n") };
-}
-
-const ENTITIES: Readonly<Record<string, string>> = {
-  "&": "&amp;",
-  "<": "&lt;",
-  ">": "&gt;",
-  '"': "&quot;",
-  "'": "&#39;",
-};
-
-function escaped(text: string): string {
-  return text.replace(/[&<>"']/g, (character) => ENTITIES[character] ?? "");
-}
-
 function sentence(text: string): string {
   return text.slice(0, 1).toUpperCase() + text.slice(1);
 }
