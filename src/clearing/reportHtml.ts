@@ -1,37 +1,6 @@
 import { type Html, html, joined } from "../html/html.ts";
 
-// The tables, lists and looks of a day's report (spec CLR-7).
-
-type TableOptions = { readonly numbersFrom?: number };
-
-/** A table; columns from `numbersFrom` on hold numbers, set to the right. */
-export function table(
-  titles: readonly string[],
-  rows: readonly (readonly string[])[],
-  { numbersFrom = Infinity }: TableOptions = {},
-): Html {
-  if (rows.length === 0) return html`<p class="note">None.</p>`;
-  const kind = (i: number): Html => (i >= numbersFrom ? html` class="number"` : html``);
-  const head = titles.map((title, i) => html`<th scope="col" ${kind(i)}>${title}</th>`);
-  const body = rows.map(
-    (cells) =>
-      html`<tr>
-        ${joined(cells.map((cell, i) => html`<td${kind(i)}>${cell}</td>`))}
-      </tr>`,
-  );
-  return html`<div class="wide">
-    <table>
-      <thead>
-        <tr>
-          ${joined(head)}
-        </tr>
-      </thead>
-      <tbody>
-        ${joined(body)}
-      </tbody>
-    </table>
-  </div>`;
-}
+// The lists and looks of a day's report (spec CLR-7).
 
 /** Names with their values, one below the other. */
 export function list(entries: readonly (readonly [name: string, value: string])[]): Html {

@@ -2,8 +2,8 @@ import { WHOLE } from "../chain/chainState.ts";
 import type { Hex } from "../protocol/keys.ts";
 import { barPlot, timePlot } from "./plots.ts";
 import type { CycleStep, DayReport, MarketReport } from "./reportDay.ts";
-import { type Html, html, page } from "../html/html.ts";
-import { list, STYLE, table } from "./reportHtml.ts";
+import { type Html, html, page, table } from "../html/html.ts";
+import { list, STYLE } from "./reportHtml.ts";
 
 // The report of a day as a page to print.
 

@@ -27,6 +27,35 @@ export function escaped(text: string): string {
   return text.replace(/\p{Cc}/gu, "?").replace(/[&<>"']/g, (character) => ENTITIES[character] ?? "");
 }
 
+type TableOptions = { readonly numbersFrom?: number; readonly lastIsTotal?: boolean };
+
+/** A table. Columns from `numbersFrom` on are of class "number", the last row where it is the total of class "total". */
+export function table(
+  titles: readonly string[],
+  rows: readonly (readonly string[])[],
+  { numbersFrom = Infinity, lastIsTotal = false }: TableOptions = {},
+): Html {
+  if (rows.length === 0) return html`<p class="note">None.</p>`;
+  const kind = (i: number): Html => (i >= numbersFrom ? html` class="number"` : html``);
+  const head = titles.map((title, i) => html`<th scope="col" ${kind(i)}>${title}</th>`);
+  const body = rows.map((cells, row) => {
+    const total = lastIsTotal && row === rows.length - 1 ? html` class="total"` : html``;
+    return html`<tr${total}>${joined(cells.map((cell, i) => html`<td${kind(i)}>${cell}</td>`))}</tr>`;
+  });
+  return html`<div class="wide">
+    <table>
+      <thead>
+        <tr>
+          ${joined(head)}
+        </tr>
+      </thead>
+      <tbody>
+        ${joined(body)}
+      </tbody>
+    </table>
+  </div>`;
+}
+
 /** One page that needs nothing else: no script, no picture from elsewhere, and one style sheet, as it is given. */
 export function page(title: string, style: string, parts: readonly Html[]): string {
   return html`<!doctype html>

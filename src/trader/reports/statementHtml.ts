@@ -1,4 +1,4 @@
-import { type Html, html, joined, page } from "../../html/html.ts";
+import { type Html, html, joined, page, table } from "../../html/html.ts";
 import { formatAmount, shortTicket } from "../markets.ts";
 import type { StatementView } from "../views.ts";
 import { KIND_WORDS, RECONCILIATION, utcTime } from "./words.ts";
@@ -150,34 +150,6 @@ circle { fill: var(--line); } .zero { stroke: var(--rule); stroke-dasharray: 4 4
   tr, figure { break-inside: avoid; }
 }`;
 
-type TableOptions = { readonly numbersFrom: number; readonly lastIsTotal?: boolean };
-
-/** Columns from `numbersFrom` on hold numbers, set to the right. */
-function table(titles: readonly string[], rows: readonly (readonly string[])[], options: TableOptions): Html {
-  if (rows.length === 0) return html`<p class="note">None.</p>`;
-  const { numbersFrom, lastIsTotal = false } = options;
-  const kind = (i: number): Html => (i >= numbersFrom ? html` class="number"` : html``);
-  const head = titles.map((title, i) => html`<th scope="col" ${kind(i)}>${title}</th>`);
-  const body = rows.map((cells, row) => {
-    const total = lastIsTotal && row === rows.length - 1 ? html` class="total"` : html``;
-    return html`<tr${total}>${joined(cells.map((cell, i) => html`<td${kind(i)}>${cell}</td>`))}</tr>
-`;
-  });
-  return html`<div class="wide">
-    <table>
-      <thead>
-        <tr>
-          ${joined(head)}
-        </tr>
-      </thead>
-      <tbody>
-        ${joined(body)}
-      </tbody>
-    </table>
-  </div>`;
-}
-
-/** A template in which every value is escaped, unless it is HTML already. */
 function sentence(text: string): string {
   return text.slice(0, 1).toUpperCase() + text.slice(1);
 }
